@@ -1,0 +1,46 @@
+# Everything runs in .venv; `make demo` and `make test` are all a newcomer needs.
+PYTHON ?= python3
+BIN := .venv/bin
+PROTO := tenure_proto/v1/monitoring.proto
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench proto clean
+
+help:                ## this list
+	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: .venv/.ready  ## the environment in .venv
+
+.venv/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.[agent,demo,dev]'
+	$(PYTHON) -m venv .venv/protoc
+	.venv/protoc/bin/pip install --quiet grpcio-tools==1.80.0 setuptools
+	touch .venv/.ready
+
+.venv/.demo: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.[agent,demo]'
+	touch .venv/.demo
+
+demo: .venv/.demo    ## the main job on 336,776 real flights, in two minutes
+	@$(BIN)/tenure-agent demo $(ARGS)
+
+test: setup          ## every test
+	$(BIN)/pytest -q $(ARGS)
+
+check: setup         ## lint, types, import direction
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy tests
+	$(BIN)/lint-imports
+
+bench: setup         ## speed, as ratios measured side by side in one run
+	$(BIN)/python -m tests.bench $(ARGS)
+
+proto: setup         ## regenerate the protobuf code with the oldest supported compiler
+	cd proto && ../.venv/protoc/bin/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. $(PROTO)
+
+clean:               ## remove the environment and caches
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,8 @@
+"""Tenure looks after models once they are live: a decorator on predict, an agent beside the serving process."""
+
+from tenure.backlog import Stats
+from tenure.errors import SettingError, TenureError, TransportError
+from tenure.monitor import Monitor
+from tenure.settings import Settings
+
+__all__ = ["Monitor", "SettingError", "Settings", "Stats", "TenureError", "TransportError"]

@@ -1,0 +1,120 @@
+"""Encoded reports that wait for the agent's ack, bounded in bytes, and the account of every row.
+
+Plain data without threads or clocks; the batcher guards it with its lock.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+QUEUE_FULL, REJECTED, SHUTDOWN = "queue_full", "rejected", "shutdown"
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Where every row of a model is: ``emitted == acked + queued + sum(dropped.values())`` at any instant."""
+
+    emitted: int
+    acked: int
+    queued: int
+    dropped: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One encoded report without its number, and the rows in it per model."""
+
+    body: bytes
+    rows: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Unencodable:
+    """Rows that could not be encoded or are too large, and why."""
+
+    reason: str
+    rows: Mapping[str, int]
+    error: Exception | None = None
+
+
+@dataclass(slots=True)
+class Account:
+    """Rows acked and dropped, per model."""
+
+    acked: Counter[str] = field(default_factory=Counter)
+    dropped: dict[tuple[str, str], int] = field(default_factory=dict)  # (model, reason) → rows
+    losses: int = 0
+
+    def drop(self, reason: str, rows: Mapping[str, int]) -> None:
+        for model, count in rows.items():
+            self.dropped[model, reason] = self.dropped.get((model, reason), 0) + count
+            self.losses += count
+
+    def stats(self, model: str, queued: int) -> Stats:
+        dropped = {reason: rows for (of, reason), rows in self.dropped.items() if of == model}
+        acked = self.acked[model]
+        return Stats(acked + queued + sum(dropped.values()), acked, queued, dropped)
+
+
+class Backlog:
+    """Reports in order. The oldest is numbered when it is first sent and keeps its number until it is acked.
+
+    Parameters
+    ----------
+    account
+        Where acked and dropped rows are counted.
+    limit
+        Bytes of encoded reports to hold; beyond it the oldest that is not on its way is dropped.
+    """
+
+    def __init__(self, account: Account, limit: int) -> None:
+        self._account = account
+        self._limit = limit
+        self._parcels: deque[Parcel] = deque()
+        self._bytes = 0
+        self._seq = 0
+        self.acked_seq = 0
+
+    def __len__(self) -> int:
+        return len(self._parcels)
+
+    def __iter__(self) -> Iterator[Parcel]:
+        return iter(self._parcels)
+
+    def add(self, parcel: Parcel) -> None:
+        self._parcels.append(parcel)
+        self._bytes += len(parcel.body)
+        while self._bytes > self._limit and len(self._parcels) > 1:
+            in_flight = self._seq > self.acked_seq  # the agent may hold it already: it cannot be counted as lost
+            lost = self._parcels[int(in_flight)]
+            del self._parcels[int(in_flight)]
+            self._bytes -= len(lost.body)
+            self._account.drop(QUEUE_FULL, lost.rows)
+
+    def oldest(self) -> tuple[int, Parcel]:
+        """The report to send now, with its number."""
+        if self._seq == self.acked_seq:
+            self._seq += 1
+        return self._seq, self._parcels[0]
+
+    def acknowledge(self, rejected: Mapping[str, int]) -> None:
+        """The oldest report is committed at the agent, except the rejected rows."""
+        parcel = self._parcels.popleft()
+        self._bytes -= len(parcel.body)
+        self.acked_seq = self._seq
+        for model, rows in parcel.rows.items():
+            self._account.acked[model] += rows - rejected.get(model, 0)
+        self._account.drop(REJECTED, rejected)
+
+    def abandon(self, reason: str) -> None:
+        """Count all that is left as lost. Of a report on its way nobody can know; it is counted as lost too."""
+        for parcel in self._parcels:
+            self._account.drop(reason, parcel.rows)
+        self._parcels.clear()
+        self._bytes = 0
+        self.acked_seq = self._seq
+
+    def rows(self, model: str) -> int:
+        return sum(parcel.rows.get(model, 0) for parcel in self._parcels)

@@ -1,0 +1,168 @@
+"""Rows to columns: the batch that goes over the wire.
+
+A numeric column is one little-endian float64 block, a text column a dictionary and codes. Nothing here imports numpy
+or pandas; arrays and frames are used through their own methods when the host hands them in.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from array import array
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tenure.capture import micros_of
+from tenure_proto.v1 import monitoring_pb2 as pb
+
+_LITTLE = sys.byteorder == "little"
+_MISSING_TYPES = frozenset({"NaTType", "NAType", "NoneType"})
+_NAT = -(2**63)
+NAN = float("nan")
+
+
+def packed(typecode: str, values: Iterable[Any]) -> bytes:
+    """Values as a little-endian block of `typecode` (d, f, q, Q, I)."""
+    block = array(typecode, values)
+    if not _LITTLE:
+        block.byteswap()
+    return block.tobytes()
+
+
+def encode_columns(name: str, values: Sequence[Any]) -> list[pb.Column]:
+    """One column as it is sent; two of the same name where numbers and texts are mixed.
+
+    Parameters
+    ----------
+    name
+        The feature's name; any text.
+    values
+        A list, tuple, numpy array, pandas or polars Series: one value per row. None, NaN, NaT, NA and null are
+        missing.
+    """
+    dtype = getattr(values, "dtype", None)
+    if dtype is not None:
+        fast = _encode_array(name, values, str(dtype))
+        if fast is not None:
+            return [fast]
+        values = values.tolist() if hasattr(values, "tolist") else list(values)
+    if not values:
+        return []
+    first = type(values[0])
+    if first is not str:
+        try:
+            block = packed("d", values)
+        except (TypeError, ValueError, OverflowError):
+            return _encode_mixed(name, values)
+        kind = pb.BOOLEAN if first is bool and set(map(type, values)) == {bool} else pb.NUMBER
+        return [pb.Column(name=wire_text(name), kind=kind, numbers=block)]
+    if set(map(type, values)) == {str}:
+        return [_text_column(name, values)]
+    return _encode_mixed(name, values)
+
+
+def micros(values: Sequence[Any]) -> list[int]:
+    """Event times of a table as microseconds since 1970 UTC; see `micros_of`."""
+    array_: Any = values
+    if str(getattr(values, "dtype", "")).lower().startswith("datetime"):
+        return [int(moment) for moment in _moments(array_)]
+    return [micros_of(value) for value in values]
+
+
+def _moments(values: Any) -> Any:
+    """A datetime array, Series or column as an int64 array of microseconds since 1970 UTC."""
+    if hasattr(values, "tz_localize"):  # pandas keeps a zone, which only it can take off
+        array_ = values.to_numpy(dtype="datetime64[us]")
+    else:
+        array_ = values.to_numpy() if hasattr(values, "to_numpy") else values
+    return array_.astype("datetime64[us]").astype("int64")
+
+
+def _encode_array(name: str, values: Any, dtype: str) -> pb.Column | None:
+    """A typed array in one copy, or None where its type is not numeric."""
+    lowered = dtype.lower()
+    if lowered.startswith("datetime"):
+        moments = _moments(values)
+        numbers = moments.astype("<f8")
+        numbers[moments == _NAT] = NAN
+        return pb.Column(name=wire_text(name), kind=pb.DATETIME, numbers=numbers.tobytes())
+    if not lowered.startswith(("float", "int", "uint", "bool")):
+        return None
+    kind = pb.BOOLEAN if lowered.startswith("bool") else pb.NUMBER
+    if hasattr(values, "to_numpy"):
+        if dtype[0].isupper() and hasattr(values, "isna"):  # pandas' nullable types
+            block = values.to_numpy(dtype="float64", na_value=NAN)
+        else:
+            block = values.to_numpy()
+    else:
+        block = values
+    if str(block.dtype) == "object":
+        return None
+    return pb.Column(name=wire_text(name), kind=kind, numbers=block.astype("<f8").tobytes())
+
+
+def _encode_mixed(name: str, values: Sequence[Any]) -> list[pb.Column]:
+    """Value by value: numbers go to one column, texts to another, what is missing to neither."""
+    numbers: list[float] = []
+    texts: list[str | None] = []
+    kinds: set[pb.Kind] = set()
+    for value in values:
+        number, text, kind = _sort_value(value)
+        numbers.append(number)
+        texts.append(text)
+        if kind is not None:
+            kinds.add(kind)
+    encoded = []
+    numeric = kinds - {pb.TEXT}
+    if numeric or not kinds:
+        kind = numeric.pop() if len(numeric) == 1 else pb.NUMBER
+        encoded.append(pb.Column(name=wire_text(name), kind=kind, numbers=packed("d", numbers)))
+    if pb.TEXT in kinds:
+        encoded.append(_text_column(name, texts))
+    return encoded
+
+
+def _sort_value(value: Any) -> tuple[float, str | None, pb.Kind | None]:
+    if value is None or type(value).__name__ in _MISSING_TYPES:
+        return NAN, None, None
+    if isinstance(value, str):
+        return NAN, value, pb.TEXT
+    if isinstance(value, bool):
+        return float(value), None, pb.BOOLEAN
+    if isinstance(value, dt.date):
+        return float(micros_of(value)), None, pb.DATETIME
+    try:
+        return float(value), None, pb.NUMBER
+    except OverflowError:
+        return float("inf") if value > 0 else float("-inf"), None, pb.NUMBER
+    except (TypeError, ValueError):
+        return NAN, str(value), pb.TEXT
+
+
+def _text_column(name: str, values: Sequence[str | None]) -> pb.Column:
+    index: dict[str | None, int] = {}
+    codes = [index.setdefault(value, len(index)) for value in values]
+    column = pb.Column(name=wire_text(name), kind=pb.TEXT)
+    if None in index:
+        column.validity = _bitmap(value is not None for value in values)
+    column.texts.extend("" if text is None else wire_text(text) for text in index)
+    column.codes = packed("I", codes)
+    return column
+
+
+def _bitmap(valid: Iterable[bool]) -> bytes:
+    bits = [*valid]
+    block = bytearray((len(bits) + 7) // 8)
+    for i, bit in enumerate(bits):
+        if bit:
+            block[i >> 3] |= 1 << (i & 7)
+    return bytes(block)
+
+
+def wire_text(text: str) -> str:
+    """Text as UTF-8 can carry it: a lone surrogate becomes U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    return text

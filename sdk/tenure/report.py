@@ -1,0 +1,179 @@
+"""Captures to reports: what is sent in one call, encoded, and how many rows of which model it carries."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
+from typing import Any
+
+from tenure.backlog import Parcel, Unencodable
+from tenure.capture import ROLES, Capture, Row, Stream, Table, Truth, columns_of, model_of, rows_in
+from tenure.columns import encode_columns, micros, packed, wire_text
+from tenure.outputs import encode_row_outputs, encode_table_outputs
+from tenure_proto.v1 import monitoring_pb2 as pb
+
+CHUNK_ROWS = 4096
+
+
+def encode(captures: Sequence[Capture], prefix: str, limit: int) -> Iterator[Parcel | Unencodable]:
+    """Captures in their order as reports of at most `limit` bytes.
+
+    What is too large is split; a single capture that is still too large, or cannot be encoded, is given back.
+    """
+    for chunk in _chunks(captures):
+        yield from _encode_chunk(chunk, prefix, limit)
+
+
+def _chunks(captures: Sequence[Capture]) -> Iterator[Sequence[Capture]]:
+    start = rows = 0
+    for end, capture in enumerate(captures):
+        rows += rows_in(capture)
+        if rows >= CHUNK_ROWS:
+            yield captures[start : end + 1]
+            start, rows = end + 1, 0
+    if start < len(captures):
+        yield captures[start:]
+
+
+def _encode_chunk(chunk: Sequence[Capture], prefix: str, limit: int) -> Iterator[Parcel | Unencodable]:
+    error: Exception | None = None
+    try:
+        body = _report(chunk, prefix).SerializeToString()
+    except Exception as raised:  # noqa: BLE001  # a host's object may raise anything when it is read
+        error = raised
+    else:
+        if len(body) <= limit:
+            yield Parcel(body, _count(chunk))
+            return
+    if len(chunk) > 1:
+        middle = len(chunk) // 2
+        yield from _encode_chunk(chunk[:middle], prefix, limit)
+        yield from _encode_chunk(chunk[middle:], prefix, limit)
+    elif error is None and isinstance(chunk[0], Table) and chunk[0].rows > 1:
+        yield from _encode_chunk(_halves(chunk[0]), prefix, limit)
+    else:
+        yield Unencodable("too_large" if error is None else "encode_error", _count(chunk), error)
+
+
+def _count(chunk: Sequence[Capture]) -> dict[str, int]:
+    rows: Counter[str] = Counter()
+    for capture in chunk:
+        rows[model_of(capture)] += rows_in(capture)
+    return dict(rows)
+
+
+def _halves(table: Table) -> list[Table]:
+    middle = table.rows // 2
+    parts = []
+    for start, end in ((0, middle), (middle, table.rows)):
+        cut = slice(start, end)
+        parts.append(
+            table._replace(
+                columns={name: values[cut] for name, values in columns_of(table.columns).items()},
+                output=None if table.output is None else table.output[cut],
+                times=table.times if isinstance(table.times, int) else table.times[cut],
+                ids=None if table.ids is None else table.ids[cut],
+                counter=table.counter + start,
+                rows=end - start,
+            )
+        )
+    return parts
+
+
+def _report(chunk: Sequence[Capture], prefix: str) -> pb.ReportRequest:
+    report = pb.ReportRequest()
+    rows: dict[Stream, list[Row]] = {}
+    truths: dict[str, list[Truth]] = {}
+    for capture in chunk:
+        if type(capture) is Row:
+            rows.setdefault(capture.stream, []).append(capture)
+        elif type(capture) is Table:
+            report.batches.append(_table_batch(capture, prefix))
+        elif type(capture) is Truth:
+            truths.setdefault(capture.model, []).append(capture)
+    for stream, group in rows.items():
+        report.batches.append(_row_batch(stream, group, prefix))
+    for model, outcomes in truths.items():
+        report.outcomes.append(_outcomes(model, outcomes))
+    return report
+
+
+def _row_batch(stream: Stream, group: list[Row], prefix: str) -> pb.Batch:
+    batch = _batch(stream, len(group))
+    _, features, outputs, times, counters, ids, latencies, errors = zip(*group, strict=True)
+    batch.times = packed("q", times)
+    if any(ids):
+        batch.ids.texts.extend(
+            wire_text(given) if given else f"{prefix}-{counter}" for given, counter in zip(ids, counters, strict=True)
+        )
+    else:
+        batch.ids.prefix = prefix
+        batch.ids.counters = packed("Q", counters)
+    for name, values in _transposed(features):
+        batch.features.extend(encode_columns(name, values))
+    batch.outputs.extend(encode_row_outputs(outputs))
+    _set_latencies(batch, latencies)
+    batch.errors.extend(pb.ErrorRow(row=i, type=error) for i, error in enumerate(errors) if error)
+    return batch
+
+
+def _transposed(features: Sequence[Any]) -> Iterator[tuple[str, Sequence[Any]]]:
+    names = list(features[0])
+    width = len(names)
+    try:
+        if any(len(row) != width for row in features):
+            raise KeyError
+        if width == 1:
+            columns: list[Sequence[Any]] = [[row[names[0]] for row in features]]
+        else:
+            columns = list(zip(*map(itemgetter(*names), features), strict=True)) if names else []
+    except KeyError:  # rows with differing names: what a row lacks is missing
+        names = list(dict.fromkeys(name for row in features for name in row))
+        columns = [[row.get(name) for row in features] for name in names]
+    return zip(map(str, names), columns, strict=True)
+
+
+def _table_batch(table: Table, prefix: str) -> pb.Batch:
+    batch = _batch(table.stream, table.rows)
+    batch.times = packed("q", [table.times] * table.rows if isinstance(table.times, int) else micros(table.times))
+    if table.ids is not None:
+        batch.ids.texts.extend(wire_text(str(given)) for given in table.ids)
+    else:
+        batch.ids.prefix = prefix
+        batch.ids.counters = packed("Q", range(table.counter, table.counter + table.rows))
+    for name, values in columns_of(table.columns).items():
+        if name not in table.aside:
+            batch.features.extend(encode_columns(name, values))
+    if table.error is None:
+        batch.outputs.extend(encode_table_outputs(table.output, table.rows))
+    else:
+        batch.errors.extend(pb.ErrorRow(row=i, type=table.error) for i in range(table.rows))
+    _set_latencies(batch, [table.latency] * table.rows)
+    return batch
+
+
+def _batch(stream: Stream, rows: int) -> pb.Batch:
+    role = ROLES.index(stream.role)  # the wire numbers them in this order
+    return pb.Batch(
+        model=wire_text(stream.model), version=wire_text(stream.version), role=pb.Role.Name(role), rows=rows
+    )
+
+
+def _set_latencies(batch: pb.Batch, latencies: Sequence[int]) -> None:
+    if any(latency >= 0 for latency in latencies):
+        batch.latencies = packed("f", (latency * 1e-9 if latency >= 0 else float("nan") for latency in latencies))
+
+
+def _outcomes(model: str, truths: list[Truth]) -> pb.Outcomes:
+    outcomes = pb.Outcomes(model=wire_text(model), times=packed("q", (truth.time for truth in truths)))
+    outcomes.ids.extend(wire_text(truth.id) for truth in truths)
+    labels = encode_columns("label", [truth.label for truth in truths])
+    if len(labels) == 1:
+        outcomes.labels.CopyFrom(labels[0])
+    else:  # numbers and texts among the labels: all become text
+        texts = [None if truth.label is None else str(truth.label) for truth in truths]
+        outcomes.labels.CopyFrom(encode_columns("label", texts)[0])
+    if any(truth.value is not None for truth in truths):
+        outcomes.values.CopyFrom(encode_columns("value", [truth.value for truth in truths])[0])
+    return outcomes

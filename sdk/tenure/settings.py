@@ -1,0 +1,102 @@
+"""What a Monitor may be told, from arguments or the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from dataclasses import replace as _replace
+from pathlib import Path
+from typing import Any
+
+from tenure.errors import SettingError
+
+DEFAULT_SOCKETS = ("./tenure.sock", "/run/tenure/agent.sock")
+DEFAULT_TCP = "127.0.0.1:50051"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Limits and addresses of one sender.
+
+    Parameters
+    ----------
+    agent
+        Address of the agent: ``unix:/path`` or ``host:port``. Empty: the first of ./tenure.sock,
+        /run/tenure/agent.sock and 127.0.0.1:50051 that is there, looked up again on every reconnect.
+    queue_rows
+        Rows that may wait un-encoded in the host's memory.
+    queue_bytes
+        Bytes that may wait encoded, while the agent is away.
+    flush_interval
+        Seconds a row waits at most before it is sent.
+    batch_bytes
+        Size a report is split at; the agent refuses reports over 4 MiB.
+    deadline
+        Seconds a call may take before it is tried again.
+    exit_timeout
+        Seconds the host's exit may be delayed to send what is queued.
+    strict
+        Raise our own errors in the host: for tests, never for production.
+
+    Raises
+    ------
+    SettingError
+        A value is out of range; the message names the field, the value and a way out.
+    """
+
+    agent: str = ""
+    queue_rows: int = 16_384
+    queue_bytes: int = 32 * 1024 * 1024
+    flush_interval: float = 0.1
+    batch_bytes: int = 1024 * 1024
+    deadline: float = 1.0
+    exit_timeout: float = 1.5
+    strict: bool = False
+    disabled: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("queue_rows", "queue_bytes", "flush_interval", "batch_bytes", "deadline"):
+            value = getattr(self, name)
+            if not value > 0:
+                raise SettingError(name, value, "a number above 0")
+        if self.batch_bytes > 2 * 1024 * 1024:
+            raise SettingError("batch_bytes", self.batch_bytes, "at most 2097152; the agent refuses larger reports")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+        """Read ``TENURE_AGENT``, ``TENURE_QUEUE_ROWS``, ``TENURE_STRICT`` and so on: one variable per field."""
+        settings = cls()
+        for field in fields(cls):
+            text = environ.get(f"TENURE_{field.name.upper()}", "")
+            if text:
+                default = getattr(settings, field.name)
+                settings = settings.replace(**{field.name: _parse(field.name, text, default)})
+        return settings
+
+    def replace(self, **changes: Any) -> Settings:
+        """The same settings but for `changes`."""
+        return _replace(self, **changes)
+
+    def address(self) -> str:
+        """The gRPC target to try now."""
+        if self.agent:
+            return self.agent
+        for path in DEFAULT_SOCKETS:
+            if Path(path).is_socket():
+                return f"unix:{Path(path).absolute()}"
+        return DEFAULT_TCP
+
+
+def _parse(name: str, text: str, default: object) -> object:
+    variable = f"TENURE_{name.upper()}"
+    if isinstance(default, bool):
+        if text.lower() in {"1", "true", "yes", "0", "false", "no"}:
+            return text.lower() in {"1", "true", "yes"}
+        raise SettingError(variable, text, "1 or 0")
+    if isinstance(default, str):
+        return text
+    try:
+        return int(text) if isinstance(default, int) else float(text)
+    except ValueError:
+        raise SettingError(variable, text, f"a number such as {default}") from None
