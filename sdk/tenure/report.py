@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from operator import itemgetter
 from typing import Any
 
@@ -121,14 +122,12 @@ def _row_batch(stream: Stream, group: list[Row], prefix: str) -> pb.Batch:
 def _transposed(features: Sequence[Any]) -> Iterator[tuple[str, Sequence[Any]]]:
     names = list(features[0])
     width = len(names)
-    try:
-        if any(len(row) != width for row in features):
-            raise KeyError
-        if width == 1:
-            columns: list[Sequence[Any]] = [[row[names[0]] for row in features]]
-        else:
-            columns = list(zip(*map(itemgetter(*names), features), strict=True)) if names else []
-    except KeyError:  # rows with differing names: what a row lacks is missing
+    columns: list[Sequence[Any]] = []
+    alike = all(len(row) == width for row in features)
+    if alike and width > 1:
+        with suppress(KeyError):
+            columns = list(zip(*map(itemgetter(*names), features), strict=True))
+    if not columns:  # rows with differing names: what a row lacks is missing
         names = list(dict.fromkeys(name for row in features for name in row))
         columns = [[row.get(name) for row in features] for name in names]
     return zip(map(str, names), columns, strict=True)

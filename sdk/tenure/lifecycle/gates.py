@@ -165,7 +165,7 @@ class _NoWorse(Gate):
         sign, relation = ("-", "<") if self.higher_is_better else ("+", ">")
         bound = champion - self.tolerance if self.higher_is_better else champion + self.tolerance
         worse = actual < bound if self.higher_is_better else actual > bound
-        # 0.92 - 0.90 exceeds 0.02 in binary: a metric on the bound is within tolerance.
+        # In binary 0.8 - 0.1 > 0.7, yet 0.7 is within 0.1 of 0.8 to everyone who writes a tolerance.
         if not worse or math.isclose(actual, bound, rel_tol=1e-9):
             return None
         return f"{name}: {actual:.4f} {relation} champion {champion:.4f} {sign} tolerance {self.tolerance}"

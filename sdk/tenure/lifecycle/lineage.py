@@ -58,9 +58,16 @@ class Lineage:
         Raises
         ------
         TransitionRefused
-            The result would not be a lineage; versions that move together must be put together.
+            The result would not be a lineage (versions that move together must be put together), or a namesake's
+            history would be lost: a version may only grow.
         """
-        fresh = {v.version: v for v in changed}
+        fresh = {v.version: v for v in Lineage(changed).versions}
+        for known in self.versions:
+            if not _continues(fresh.get(known.version, known), known):
+                raise TransitionRefused(
+                    f"version: {known.version} of {known.model} has another history. Try: a new name, "
+                    f"or a later step of the version as it stands."
+                )
         kept = tuple(fresh.pop(v.version, v) for v in self.versions)
         return Lineage((*kept, *fresh.values()))
 
@@ -90,7 +97,7 @@ def close(failed: ModelVersion, *, actor: str, reason: str, now: datetime) -> Mo
     Raises
     ------
     TransitionRefused
-        The version serves, has served or is in EXPERIMENTING already, or the step itself is refused.
+        The version is in PRODUCTION, DEPRECATED, RETIRED or already in EXPERIMENTING, or the step itself is refused.
     """
     if failed.stage == Stage.RETRAINING:
         failed = failed.transition(Stage.EVALUATED, actor=actor, reason=reason, now=now)
@@ -156,3 +163,8 @@ def _hand_over(
         incoming.transition(Stage.PRODUCTION, actor=actor, reason=reason, now=now),
         outgoing.transition(Stage.DEPRECATED, actor=actor, reason=reason, now=now),
     )
+
+
+def _continues(later: ModelVersion, known: ModelVersion) -> bool:
+    same = (later.parent, later.created_at) == (known.parent, known.created_at)
+    return same and later.log[: len(known.log)] == known.log

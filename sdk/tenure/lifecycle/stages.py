@@ -39,7 +39,7 @@ ALLOWED_TRANSITIONS: Final[Mapping[Stage, frozenset[Stage]]] = MappingProxyType(
 ROLLBACK_HOLD: Final = timedelta(days=7)
 
 
-class TransitionRefused(TenureError):  # noqa: N818 - a refusal is an answer, not a malfunction
+class TransitionRefused(TenureError):
     """A lifecycle step that is not allowed: names the version, the step, every fault in it and a way out."""
 
 
@@ -89,11 +89,8 @@ class ModelVersion:
     >>> try:
     ...     born.transition(Stage.PRODUCTION, actor="ci", reason="just this once, a deadline", now=monday)
     ... except TransitionRefused as refusal:
-    ...     print(str(refusal).replace(": ", ":" + chr(10)))
-    fraud_detector 3.2.1 may not go from experimenting to production (allowed:
-    evaluated):
-    target production is not allowed. Try:
-    evaluated.
+    ...     print(refusal)
+    fraud_detector 3.2.1 may not go from experimenting to production (allowed: evaluated): target production is not allowed. Try: evaluated.
     """
 
     model: str
@@ -144,15 +141,17 @@ class ModelVersion:
 def _allowed(stage: Stage, since: datetime, now: datetime) -> list[Stage]:
     """Targets in the order of `Stage`, so that a message reads the same in every process."""
     aware = now.utcoffset() is not None
-    held = stage != Stage.DEPRECATED or (aware and _utc(now) - _utc(since) <= ROLLBACK_HOLD)
-    return [s for s in Stage if s in ALLOWED_TRANSITIONS[stage] and (held or s != Stage.PRODUCTION)]
+    shut = stage == Stage.DEPRECATED and aware and _utc(now) - _utc(since) > ROLLBACK_HOLD
+    return [s for s in Stage if s in ALLOWED_TRANSITIONS[stage] and not (shut and s == Stage.PRODUCTION)]
 
 
 def _faults(step: Transition, stage: Stage, since: datetime, allowed: list[Stage]) -> Iterator[str]:
     if step.source != stage:
         yield f"source {step.source} is not where the log stood, {stage}. Try: the log as it was written."
     elif step.target not in allowed:
-        yield f"target {step.target} is not allowed. Try: {' or '.join(allowed) or 'a new version'}."
+        late = f"comes after the {ROLLBACK_HOLD.days}-day rollback hold"
+        why = late if step.target in ALLOWED_TRANSITIONS[stage] else "is not allowed"
+        yield f"target {step.target} {why}. Try: {' or '.join(allowed) or 'a new version'}."
     if not step.actor.strip():
         yield f"actor {step.actor!r} is blank. Try: the person or system that takes the step."
     if not step.reason.strip():

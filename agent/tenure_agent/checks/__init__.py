@@ -1,0 +1,1 @@
+"""Checks: windows of data to verdicts. Pure; the daemon reads the windows."""

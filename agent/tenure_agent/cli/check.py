@@ -1,0 +1,31 @@
+"""`tenure-agent check`: review now."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tenure_agent.cli.asking import address_of, ask, asks, show
+
+
+@click.command(epilog="Example: tenure-agent check --model fraud_detector")
+@click.option("--model", help="One model; default: all.")
+@asks
+def check(model: str | None, agent: str | None, config: Path | None, as_json: bool) -> None:
+    """Check models now, on the newest data. Exit code 1 when anything is WARNING or worse."""
+    answer = ask(address_of(agent, config), "check", {"model": model} if model else {})
+    show(answer, as_json=as_json, otherwise=_print)
+    if any(verdict["level"] in {"WARNING", "CRITICAL", "ERROR"} for verdict in answer["verdicts"]):
+        sys.exit(1)
+
+
+def _print(answer: dict[str, Any]) -> None:
+    for verdict in answer["verdicts"]:
+        click.echo(
+            f"{verdict['model']} {verdict['version']} {verdict['check']}: {verdict['level']}: {verdict['reason']}"
+        )
+    if not answer["verdicts"]:
+        click.echo("no model has sent a prediction yet")

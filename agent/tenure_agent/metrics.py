@@ -1,0 +1,91 @@
+"""What Prometheus scrapes. Every name and label is documented in README and compared with it by a test."""
+
+from __future__ import annotations
+
+import math
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from tenure_agent.records import Decision, Level, Verdict
+
+MAX_SERIES_NAMES = 200
+LEVELS = {Level.OK: 0, Level.WARNING: 1, Level.CRITICAL: 2, Level.INSUFFICIENT_DATA: -1, Level.ERROR: -2}
+MODEL = ("model", "version")
+
+
+class Metrics:
+    """The agent's metrics on a registry of their own.
+
+    Names come from outside: past the first 200 models, versions or columns a label reads `other`.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self._names: dict[str, set[str]] = {}
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"tenure_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"tenure_{name}", text, labels, registry=registry)
+
+        def histogram(name: str, text: str) -> Histogram:
+            return Histogram(f"tenure_{name}", text, registry=registry)
+
+        self.predictions = counter("predictions", "Predictions stored.", *MODEL, "role")
+        self.outcomes = counter("outcomes", "Delayed outcomes stored.", "model")
+        self.dropped = counter("dropped", "Rows lost, by reason, at the producer or refused here.", "model", "reason")
+        self.missed = counter("missed_reports", "Reports that never came: gaps in a producer's sequence.")
+        self.duplicates = counter("duplicate_reports", "Reports that came again and were stored once.")
+        self.commit_errors = counter("commit_errors", "Groups of reports that could not be committed.")
+        self.commit_seconds = histogram("commit_seconds", "Time from taking a group of reports to its commit.")
+        self.event_time = gauge("event_time_seconds", "Newest event time stored, in seconds since 1970.")
+        self.checks = counter("checks", "Checks run, by what they said.", *MODEL, "check", "level")
+        self.check_seconds = histogram("check_seconds", "Time of one review: summaries, checks and policy.")
+        self.verdict = gauge(
+            "verdict_level",
+            "0 OK, 1 WARNING, 2 CRITICAL, -1 INSUFFICIENT_DATA, -2 ERROR.",
+            *MODEL,
+            "check",
+        )
+        self.statistic = gauge("drift_statistic", "A detector's statistic on a column.", *MODEL, "column", "detector")
+        self.threshold = gauge("drift_threshold", "The effect a detector needs before it counts.", "detector")
+        self.missing = gauge("missing_ratio", "Share of rows without a value in the last window.", *MODEL, "column")
+        self.performance = gauge("performance", "A quality metric over the last window.", *MODEL, "metric")
+        self.labels = gauge("labelled_predictions", "Labelled predictions at hand for the last check.", *MODEL)
+        self.decisions = counter("decisions", "Decisions made.", *MODEL, "action", "trigger")
+        self.outbox = gauge("outbox_decisions", "Decisions by state: pending, delivered, dead, recorded.", "state")
+        self.deliveries = counter("deliveries", "Attempts to post a decision, by result.", "result")
+        self.job_errors = counter("job_errors", "Scheduled jobs that failed, were missed or skipped.", "job", "kind")
+        self.build = gauge("build_info", "Always 1; the agent's version is its label.", "version")
+
+    def known(self, model: str, version: str = "") -> tuple[str, str]:
+        """Model and version as label values."""
+        return self._capped("model", model), self._capped("version", version)
+
+    def _capped(self, kind: str, name: str) -> str:
+        names = self._names.setdefault(kind, set())
+        if name not in names:
+            if len(names) >= MAX_SERIES_NAMES:
+                return "other"
+            names.add(name)
+        return name
+
+    def show_verdict(self, verdict: Verdict) -> None:
+        labels = self.known(verdict.model, verdict.version)
+        self.checks.labels(*labels, verdict.check, verdict.level).inc()
+        self.verdict.labels(*labels, verdict.check).set(LEVELS[verdict.level])
+        for reading in verdict.readings:
+            column = self._capped("column", reading.column)
+            self.statistic.labels(*labels, column, reading.detector).set(reading.statistic)
+            self.threshold.labels(reading.detector).set(reading.threshold)
+        for name, value in verdict.measures.items():
+            if math.isfinite(value):
+                self.performance.labels(*labels, name).set(value)
+
+    def show_missing(self, model: str, version: str, column: str, share: float) -> None:
+        self.missing.labels(*self.known(model, version), self._capped("column", column)).set(share)
+
+    def show_decision(self, decision: Decision) -> None:
+        labels = self.known(decision.model, decision.version)
+        self.decisions.labels(*labels, decision.action, decision.trigger).inc()

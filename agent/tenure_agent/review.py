@@ -1,0 +1,244 @@
+"""One review of one model: check, decide, keep what was said.
+
+This is where pure checks and policy meet the store. A review at event time T sees rows before T and labels known by T,
+so that it says the same whenever it runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from tenure_agent import losses
+from tenure_agent.checks import drift as drift_check
+from tenure_agent.checks import performance as performance_check
+from tenure_agent.config import Config, ModelConfig
+from tenure_agent.episodes import settle
+from tenure_agent.measures import LOWER_IS_BETTER, default_metric
+from tenure_agent.metrics import Metrics
+from tenure_agent.policy import Situation, decide
+from tenure_agent.profiles import HOUR, MINUTE, Profiles
+from tenure_agent.records import Action, Decision, Level, Verdict, Window
+from tenure_agent.reference import Reference
+from tenure_agent.scheduler import schedule_due
+from tenure_agent.store import Database, decisions, outcomes, predictions, verdicts
+from tenure_agent.store.catalogue import Catalogue, Model
+from tenure_agent.store.database import Cursor
+from tenure_agent.store.outcomes import Labelled
+
+logger = logging.getLogger(__name__)
+
+MOST_LABELS = 16_000
+LABEL_HORIZON = 30 * 24 * HOUR
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one review read from the store besides summaries."""
+
+    labelled: Labelled
+    drift_history: list[tuple[Level, Level]]
+    performance_history: list[tuple[Level, Level]]
+    last_critical: int | None
+    last_retrain: int | None
+    last_retrain_of_version: int | None
+    first_time: int
+    new_rows: int
+
+
+class Reviewer:
+    """Reviews models one at a time.
+
+    Parameters
+    ----------
+    clock
+        Wall time in microseconds since 1970 UTC, kept with decisions.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        catalogue: Catalogue,
+        config: Config,
+        metrics: Metrics,
+        clock: Callable[[], int],
+    ) -> None:
+        self._database = database
+        self._catalogue = catalogue
+        self._config = config
+        self._metrics = metrics
+        self._clock = clock
+        self.profiles = Profiles(database, config, clock)
+
+    async def review(self, name: str, now: int) -> list[Verdict]:
+        """Check a model at an event time; keep the verdicts and the decision they lead to."""
+        started = asyncio.get_running_loop().time()
+        model, config = self._catalogue.models[name], self._config.model(name)
+        version = await self._database.async_read(lambda cursor: predictions.champion(cursor, model, now))
+        if version is None:
+            return []
+        reference = await self.profiles.reference(model, version)
+        sight = await self._database.async_read(lambda cursor: self._look(cursor, model, version, config, now))
+        if reference is not None and not reference.losses:
+            reference = await self.profiles.learn_losses(model, version, reference, now)
+        drift, alone_drift = await self._drift(model, version, reference, sight, now)
+        performance, alone, emergency = self._performance(model, version, reference, sight, now)
+        situation = Situation(
+            name,
+            model.version_name(version),
+            now,
+            config.mode,
+            drift,
+            performance,
+            labels=len(sight.labelled),
+            schedule_due=schedule_due(config.retrain.schedule, sight.last_retrain or sight.first_time, now),
+            new_rows_due=config.retrain.new_rows is not None and sight.new_rows >= config.retrain.new_rows,
+            new_rows=sight.new_rows,
+            emergency=emergency,
+            open_retrain=_still_open(sight, config, now),
+        )
+        decision = decide(situation)
+        said = [(drift, alone_drift), (performance, alone)]
+        await self._database.async_write(lambda cursor: self._keep(cursor, model, version, said, decision))
+        for verdict in (drift, performance):
+            self._metrics.show_verdict(verdict)
+        self._metrics.labels.labels(*self._metrics.known(name, situation.version)).set(len(sight.labelled))
+        if decision is not None:
+            self._metrics.show_decision(decision)
+            logger.info("decision %s: %s %s: %s", decision.id, decision.action, name, decision.reason)
+        self._metrics.check_seconds.observe(asyncio.get_running_loop().time() - started)
+        return [drift, performance]
+
+    def _look(self, cursor: Cursor, model: Model, version: int, config: ModelConfig, now: int) -> Sight:
+        span = _micros(config.performance.window) * 4 + _micros(config.performance.label_delay)
+        labelled = outcomes.labelled(
+            cursor, model, version, since=now - max(LABEL_HORIZON, span), known=now, newest=MOST_LABELS
+        )
+        last_retrain = decisions.last_time(cursor, model.number, Action.RETRAIN)
+        first = predictions.first_time(cursor, model)
+        counting_from = first if last_retrain is None else last_retrain
+        depth = config.drift.open_after + config.drift.close_after + 1
+        return Sight(
+            labelled=labelled,
+            drift_history=verdicts.recent(cursor, model.number, version, drift_check.CHECK, depth),
+            performance_history=verdicts.recent(cursor, model.number, version, performance_check.CHECK, depth),
+            last_critical=verdicts.last_critical(cursor, model.number, version, performance_check.CHECK),
+            last_retrain=last_retrain,
+            last_retrain_of_version=decisions.last_time(cursor, model.number, Action.RETRAIN, version),
+            first_time=first,
+            new_rows=predictions.rows_between(cursor, model, counting_from, now) if config.retrain.new_rows else 0,
+        )
+
+    async def _drift(
+        self, model: Model, version: int, reference: Reference | None, sight: Sight, now: int
+    ) -> tuple[Verdict, Level]:
+        config = self._config.model(model.name)
+        bucket = bucket_of(config)
+        end = -(-now // bucket) * bucket
+        window = Window(end - max(_micros(config.drift.window), bucket), end)
+        name = model.version_name(version)
+
+        def plain(level: Level, reason: str) -> tuple[Verdict, Level]:
+            return Verdict(model.name, name, drift_check.CHECK, level, reason, window, 0), level
+
+        if reference is None:
+            needed = config.reference.first_rows
+            return plain(Level.INSUFFICIENT_DATA, f"no reference yet: it is taken from the first {needed:,} rows")
+        try:
+            summary, rows = await self.profiles.window(model, version, reference, window, bucket)
+            verdict = drift_check.check_drift(reference, summary, window, rows, config.drift.min_rows)
+        except Exception as error:
+            logger.exception("the drift check of %s failed", model.name)
+            return plain(Level.ERROR, f"the check failed: {error!r}")
+        for i, column in enumerate(reference.columns):
+            seen = int(summary.rows[i] + summary.missing[i])
+            if seen:
+                self._metrics.show_missing(model.name, name, column.name, int(summary.missing[i]) / seen)
+        verdict = replace(verdict, model=model.name, version=name)
+        return _settled(verdict, sight.drift_history, config), verdict.level
+
+    def _performance(
+        self, model: Model, version: int, reference: Reference | None, sight: Sight, now: int
+    ) -> tuple[Verdict, Level, bool]:
+        config = self._config.model(model.name)
+        settings, found = config.performance, sight.labelled
+        window = Window(now - _micros(settings.window), now)
+        name = model.version_name(version)
+        task = config.task or losses.task_of(found.predictions, found.labels)
+        metric = settings.metric or default_metric(task)
+        try:
+            verdict = performance_check.check_performance(
+                model.name,
+                name,
+                reference.losses if reference is not None else (),
+                found.predictions,
+                found.labels,
+                found.known,
+                window,
+                tolerance=settings.tolerance,
+                min_labels=settings.min_labels,
+                metric=metric,
+                minimum=settings.minimum,
+            )
+        except Exception as error:
+            logger.exception("the performance check of %s failed", model.name)
+            reason = f"the check failed: {error!r}"
+            failed = Verdict(model.name, name, performance_check.CHECK, Level.ERROR, reason, window, len(found))
+            return failed, Level.ERROR, False
+        if verdict.level is not Level.INSUFFICIENT_DATA and _past(metric, verdict.measures[metric], settings.emergency):
+            return replace(verdict, level=Level.CRITICAL), Level.CRITICAL, True
+        return _settled(verdict, sight.performance_history, config), verdict.level, False
+
+    def _keep(
+        self,
+        cursor: Cursor,
+        model: Model,
+        version: int,
+        said: list[tuple[Verdict, Level]],
+        decision: Decision | None,
+    ) -> None:
+        for verdict, alone in said:
+            verdicts.append(cursor, model.number, version, verdict, alone)
+        if decision is not None:
+            state = decisions.PENDING if self._config.control.url else decisions.RECORDED
+            decisions.save(cursor, model.number, version, decision, self._clock(), state)
+
+
+def bucket_of(config: ModelConfig) -> int:
+    """The stretch of time one summary covers: an hour for windows of a day or more, else a minute."""
+    window, every = _micros(config.drift.window), _micros(config.drift.every)
+    return HOUR if window >= 24 * HOUR and every % HOUR == 0 else MINUTE
+
+
+def _settled(verdict: Verdict, history: list[tuple[Level, Level]], config: ModelConfig) -> Verdict:
+    if verdict.level in {Level.INSUFFICIENT_DATA, Level.ERROR}:
+        return verdict
+    before = history[-1][1] if history else Level.OK
+    level = settle(
+        [*(alone for alone, _ in history), verdict.level],
+        before,
+        open_after=config.drift.open_after,
+        close_after=config.drift.close_after,
+    )
+    return replace(verdict, level=level)
+
+
+def _still_open(sight: Sight, config: ModelConfig, now: int) -> bool:
+    """A decision stays open while its cause holds, and for a cool-down after that."""
+    decided = sight.last_retrain_of_version
+    if decided is None:
+        return False
+    return now - max(decided, sight.last_critical or 0) < _micros(config.retrain.cooldown)
+
+
+def _past(metric: str, value: float, emergency: float | None) -> bool:
+    if emergency is None:
+        return False
+    return value > emergency if metric in LOWER_IS_BETTER else value < emergency
+
+
+def _micros(duration: dt.timedelta) -> int:
+    return duration // dt.timedelta(microseconds=1)

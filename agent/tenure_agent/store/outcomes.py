@@ -1,0 +1,92 @@
+"""Delayed outcomes, and the labelled predictions they make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tenure_agent.store.catalogue import Catalogue, Model
+from tenure_agent.store.database import Cursor
+from tenure_agent.store.predictions import CHAMPION, filled, latest_outcomes, prediction_column
+
+if TYPE_CHECKING:
+    from tenure_agent.wire import Truths
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Predictions whose truth is known, oldest label first. Numbers, or texts as objects."""
+
+    predictions: Array
+    labels: Array
+    known: Array  # when the label became known
+    times: Array  # when the prediction was made
+
+    def __len__(self) -> int:
+        return len(self.known)
+
+
+def append(cursor: Cursor, catalogue: Catalogue, truths: Sequence[tuple[int, Truths]], now: int) -> None:
+    """Append decoded outcomes of one model."""
+    model = catalogue.model(cursor, truths[0][1].model, now)
+    lengths = [len(t) for _, t in truths]
+    numbers = np.concatenate([t.numbers for _, t in truths])
+    values = np.concatenate([t.values for _, t in truths])
+    arrays = {
+        "batch": np.repeat(np.array([number for number, _ in truths], np.int64), lengths),
+        "model": np.full(sum(lengths), model.number, np.int32),
+        "id": np.concatenate([t.ids for _, t in truths]),
+        "time": np.concatenate([t.times for _, t in truths]),
+        "label_number": np.ma.masked_array(numbers, np.isnan(numbers)),
+        "label_text": np.concatenate([t.texts for _, t in truths]),
+        "value": np.ma.masked_array(values, np.isnan(values)),
+    }
+    names = ", ".join(arrays)
+    cursor.register("incoming", arrays)
+    try:
+        cursor.execute(f"INSERT INTO outcomes ({names}) SELECT {names} FROM incoming")
+    finally:
+        cursor.unregister("incoming")
+
+
+def labelled(
+    cursor: Cursor, model: Model, version: int, *, since: int, known: int, newest: int, role: int = CHAMPION
+) -> Labelled:
+    """The newest labelled predictions of a version.
+
+    Parameters
+    ----------
+    since
+        Event time of the oldest prediction to look at, and of the oldest label.
+    known
+        Only labels known by then.
+    newest
+        At most so many, counted back from the label known last.
+    """
+    column = prediction_column(model)
+    if column is None:
+        return _labelled({"p": np.empty(0), "label": np.empty(0), "known": np.empty(0), "time": np.empty(0)})
+    stored = f"t{column.number}" if column.has_texts else f"n{column.number}"
+    label = "coalesce(o.label_text, CAST(o.label_number AS VARCHAR))" if column.has_texts else "o.label_number"
+    query = (
+        f"SELECT r.{stored} AS p, {label} AS label, o.known, r.time FROM {model.table} r "
+        f"JOIN ({latest_outcomes(model, known)} HAVING max(time) >= {since:d}) o ON o.id = r.id "
+        f"WHERE r.version = ? AND r.role = ? AND r.time >= ? AND r.time <= ? AND p IS NOT NULL AND label IS NOT NULL "
+        "ORDER BY o.known DESC, r.time DESC, r.id LIMIT ?"
+    )
+    return _labelled(filled(cursor.execute(query, [version, role, since, known, newest]).fetchnumpy()))
+
+
+def _labelled(found: dict[str, Array]) -> Labelled:
+    return Labelled(found["p"][::-1], found["label"][::-1], found["known"][::-1], found["time"][::-1])
+
+
+def count_outcomes(cursor: Cursor) -> list[tuple[int, int]]:
+    """Outcomes stored per model number."""
+    return cursor.execute("SELECT model, count(*) FROM outcomes GROUP BY model ORDER BY model").fetchall()

@@ -1,0 +1,204 @@
+"""Rows of predictions: bulk append, and the windows that checks and exports read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tenure_agent.store.catalogue import FEATURE, OUTPUT, Catalogue, Column, Model
+from tenure_agent.store.database import Cursor
+
+if TYPE_CHECKING:
+    from tenure_agent.wire import Rows
+
+Array = npt.NDArray[Any]
+CHAMPION = 0
+
+
+def append(cursor: Cursor, catalogue: Catalogue, batches: Sequence[tuple[int, Rows]], now: int) -> None:
+    """Append decoded batches of one model in one statement.
+
+    Parameters
+    ----------
+    batches
+        Pairs of ingest number and rows, all of the same model.
+    """
+    model = catalogue.model(cursor, batches[0][1].model, now)
+    lengths = [len(rows) for _, rows in batches]
+    arrays: dict[str, Array] = {
+        "batch": np.repeat(np.array([number for number, _ in batches], np.int64), lengths),
+        "time": _joined([rows.times for _, rows in batches]),
+        "version": np.repeat(
+            np.array([catalogue.version(cursor, model, rows.version, now) for _, rows in batches], np.int32), lengths
+        ),
+        "role": np.repeat(np.array([rows.role for _, rows in batches], np.uint8), lengths),
+        "id": _joined([rows.ids for _, rows in batches]),
+        "latency": _joined([rows.latencies for _, rows in batches]),
+        "error": _joined([rows.errors for _, rows in batches]),
+    }
+    starts = np.concatenate(([0], np.cumsum(lengths)))
+    total = int(starts[-1])
+    for i, (_, rows) in enumerate(batches):
+        for values in rows.columns:
+            column = catalogue.column(cursor, model, values.part, values.name, values.kind, now)
+            text = values.kind == "TEXT"
+            name = f"{'t' if text else 'n'}{column.number}"
+            if len(batches) == 1:
+                arrays[name] = values.values
+                continue
+            if name not in arrays:
+                arrays[name] = np.full(total, None, object) if text else np.full(total, np.nan)
+            arrays[name][starts[i] : starts[i + 1]] = values.values
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and (holes := np.isnan(array)).any():
+            arrays[name] = np.ma.masked_array(array, holes)
+    names = ", ".join(arrays)
+    cursor.register("incoming", arrays)
+    try:
+        cursor.execute(f"INSERT INTO {model.table} ({names}) SELECT {names} FROM incoming")
+    finally:
+        cursor.unregister("incoming")
+
+
+def _joined(arrays: list[Array]) -> Array:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def columns_after(
+    cursor: Cursor, model: Model, version: int, batches: tuple[int, int], columns: Sequence[Column]
+) -> dict[str, Array]:
+    """A version's rows whose ingest number is in (first, last]: time, role and the given columns."""
+    names = ["time", "role", *(name for column in columns for name in stored_names(column))]
+    query = f"SELECT {', '.join(names)} FROM {model.table} WHERE batch > ? AND batch <= ? AND version = ?"
+    return filled(cursor.execute(query, [*batches, version]).fetchnumpy())
+
+
+def champion(cursor: Cursor, model: Model, before: int) -> int | None:
+    """The version in service: the one that made the newest champion row before a time."""
+    query = f"SELECT arg_max(version, (time, batch)) FROM {model.table} WHERE role = ? AND time < ?"
+    found = one(cursor.execute(query, [CHAMPION, before]))[0]
+    return None if found is None else int(found)
+
+
+def first_time(cursor: Cursor, model: Model) -> int:
+    """Event time of the oldest row."""
+    return int(one(cursor.execute(f"SELECT coalesce(min(time), 0) FROM {model.table}"))[0])
+
+
+def first_rows(cursor: Cursor, model: Model, version: int, limit: int, columns: Sequence[Column]) -> dict[str, Array]:
+    """The first champion rows of a version, in the order they came."""
+    names = ["time", *(name for column in columns for name in stored_names(column))]
+    query = f"SELECT {', '.join(names)} FROM {model.table} WHERE version = ? AND role = ? ORDER BY batch LIMIT ?"
+    return filled(cursor.execute(query, [version, CHAMPION, limit]).fetchnumpy())
+
+
+def count_rows(cursor: Cursor, model: Model, version: int) -> int:
+    query = f"SELECT count(*) FROM {model.table} WHERE version = ? AND role = ?"
+    return int(one(cursor.execute(query, [version, CHAMPION]))[0])
+
+
+def batch_bounds(cursor: Cursor, model: Model, after: int, rows: int) -> int:
+    """The ingest number up to which about `rows` rows follow `after`; `after` itself where none do."""
+    query = f"SELECT max(batch) FROM (SELECT batch FROM {model.table} WHERE batch > ? ORDER BY batch LIMIT ?)"
+    found = one(cursor.execute(query, [after, rows]))[0]
+    return after if found is None else int(found)
+
+
+def rows_between(cursor: Cursor, model: Model, start: int, end: int) -> int:
+    """Champion rows with event time in [start, end)."""
+    query = f"SELECT count(*) FROM {model.table} WHERE time >= ? AND time < ? AND role = ?"
+    return int(one(cursor.execute(query, [start, end, CHAMPION]))[0])
+
+
+def newest_batch(cursor: Cursor, catalogue: Catalogue) -> int:
+    """The highest ingest number stored."""
+    numbers = [one(cursor.execute(f"SELECT max(batch) FROM {m.table}"))[0] for m in catalogue.models.values()]
+    numbers.append(one(cursor.execute("SELECT max(batch) FROM outcomes"))[0])
+    return max((int(number) for number in numbers if number is not None), default=0)
+
+
+def newest_time(cursor: Cursor, catalogue: Catalogue) -> int:
+    """The newest event time stored: the watermark of an event clock after a restart."""
+    times = [one(cursor.execute(f"SELECT max(time) FROM {m.table}"))[0] for m in catalogue.models.values()]
+    times.append(one(cursor.execute("SELECT max(time) FROM outcomes"))[0])
+    return max((int(time) for time in times if time is not None), default=0)
+
+
+def stored_counts(cursor: Cursor, model: Model) -> list[tuple[str, int, int]]:
+    """Rows stored per version and role."""
+    query = f"SELECT version, role, count(*) FROM {model.table} GROUP BY ALL ORDER BY ALL"
+    return [(model.version_name(v), int(role), int(n)) for v, role, n in cursor.execute(query).fetchall()]
+
+
+def export_labelled(cursor: Cursor, model: Model, start: int, end: int, known: int, path: str) -> int:
+    """Write labelled champion rows as Parquet under their real names: training data.
+
+    Parameters
+    ----------
+    start, end
+        Event times, [start, end).
+    known
+        Only labels known by then are used.
+    path
+        A file in the export directory.
+
+    Returns
+    -------
+    The number of rows written.
+    """
+    chosen = []
+    for (part, name), column in model.columns.items():
+        label = name if part == FEATURE else f"output.{name}"
+        chosen += [f"r.{stored} AS {quoted(label)}" for stored in stored_names(column)[:1]]
+    query = (
+        'SELECT r.id, make_timestamp(r.time) AS "time", v.name AS version, '
+        f"coalesce(o.label_text, CAST(o.label_number AS VARCHAR)) AS label{''.join(', ' + c for c in chosen)} "
+        f"FROM {model.table} r JOIN versions v ON v.model = {model.number} AND v.version = r.version "
+        f"JOIN ({latest_outcomes(model, known)}) o ON o.id = r.id "
+        f"WHERE r.time >= {start:d} AND r.time < {end:d} AND r.role = {CHAMPION} ORDER BY r.time, r.id"
+    )
+    written = one(cursor.execute(f"COPY ({query}) TO '{path.replace(chr(39), chr(39) * 2)}' (FORMAT parquet)"))
+    return int(written[0])
+
+
+def latest_outcomes(model: Model, known: int) -> str:
+    """The newest word on each id that was known at a time: corrections replace what they correct."""
+    return (
+        "SELECT id, max(time) AS known, arg_max(label_number, (time, batch)) AS label_number, "
+        "arg_max(label_text, (time, batch)) AS label_text "
+        f"FROM outcomes WHERE model = {model.number} AND time <= {known:d} GROUP BY id"
+    )
+
+
+def prediction_column(model: Model) -> Column | None:
+    return model.columns.get((OUTPUT, "prediction"))
+
+
+def stored_names(column: Column) -> list[str]:
+    names = [f"n{column.number}"] if column.has_numbers else []
+    return [*names, f"t{column.number}"] if column.has_texts else names
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def filled(columns: dict[str, Any]) -> dict[str, Array]:
+    """Masked arrays as plain ones: NaN for missing numbers, None for missing texts."""
+    plain: dict[str, Array] = {}
+    for name, array in columns.items():
+        if isinstance(array, np.ma.MaskedArray):
+            plain[name] = array.filled(np.nan if array.dtype.kind == "f" else None)
+        else:
+            plain[name] = array
+    return plain
+
+
+def one(cursor: Cursor) -> tuple[Any, ...]:
+    row: tuple[Any, ...] | None = cursor.fetchone()
+    if row is None:
+        raise LookupError("the query gave no row")
+    return row

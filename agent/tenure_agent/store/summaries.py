@@ -1,0 +1,45 @@
+"""Summaries by version, role and bucket of time, and how far they have come. Rows of one bucket add up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tenure_agent.records import Window
+from tenure_agent.store.database import Cursor
+from tenure_agent.store.predictions import one
+from tenure_agent.summary import Summary
+
+
+def watermark(cursor: Cursor, model: int, version: int) -> int:
+    """The ingest number up to which a version's rows are in its summaries."""
+    query = "SELECT coalesce(max(batch), 0) FROM watermarks WHERE model = ? AND version = ?"
+    return int(one(cursor.execute(query, [model, version]))[0])
+
+
+def append(
+    cursor: Cursor, model: int, version: int, hash_: str, upto: int, summaries: Sequence[tuple[int, int, Summary]]
+) -> None:
+    """Add (role, bucket, summary) and move the watermark, in the caller's transaction."""
+    if summaries:
+        cursor.executemany(
+            "INSERT INTO summaries VALUES (?, ?, ?, ?, ?, ?)",
+            [(model, version, role, bucket, hash_, summary.to_bytes()) for role, bucket, summary in summaries],
+        )
+    cursor.execute("DELETE FROM watermarks WHERE model = ? AND version = ?", [model, version])
+    cursor.execute("INSERT INTO watermarks VALUES (?, ?, ?)", [model, version, upto])
+
+
+def between(cursor: Cursor, model: int, version: int, role: int, hash_: str, window: Window) -> list[bytes]:
+    """The encoded summaries whose buckets lie in a window."""
+    query = (
+        "SELECT summary FROM summaries WHERE model = ? AND version = ? AND role = ? AND hash = ? "
+        "AND bucket >= ? AND bucket < ?"
+    )
+    found = cursor.execute(query, [model, version, role, hash_, window.start, window.end]).fetchall()
+    return [bytes(blob) for (blob,) in found]
+
+
+def reset(cursor: Cursor, model: int, version: int) -> None:
+    """Forget a version's summaries: a new reference has other bins."""
+    cursor.execute("DELETE FROM summaries WHERE model = ? AND version = ?", [model, version])
+    cursor.execute("DELETE FROM watermarks WHERE model = ? AND version = ?", [model, version])

@@ -1,0 +1,83 @@
+"""Verdicts: what each check said by itself, and the level people were shown."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from dataclasses import asdict
+from typing import Any
+
+from tenure_agent.records import Level, Verdict
+from tenure_agent.store.database import Cursor
+
+
+def append(cursor: Cursor, model: int, version: int, verdict: Verdict, alone: Level) -> None:
+    """`alone` is the check's own level, `verdict.level` the one after episodes."""
+    detail = {
+        "alone": alone,
+        "rows": verdict.rows,
+        "measures": {name: value for name, value in verdict.measures.items() if math.isfinite(value)},
+        "readings": [asdict(reading) for reading in verdict.readings],
+    }
+    cursor.execute(
+        "INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            model,
+            version,
+            verdict.check,
+            verdict.level,
+            verdict.window.end,
+            verdict.window.start,
+            verdict.reason,
+            json.dumps(detail),
+        ],
+    )
+
+
+def recent(cursor: Cursor, model: int, version: int, check: str, limit: int) -> list[tuple[Level, Level]]:
+    """The newest (own level, shown level) pairs of a check that had enough data, oldest first."""
+    query = (
+        "SELECT json_extract_string(detail, '$.alone'), level FROM verdicts "
+        "WHERE model = ? AND version = ? AND \"check\" = ? AND level NOT IN ('INSUFFICIENT_DATA', 'ERROR') "
+        "ORDER BY time DESC LIMIT ?"
+    )
+    found = cursor.execute(query, [model, version, check, limit]).fetchall()
+    return [(Level(alone), Level(level)) for alone, level in reversed(found)]
+
+
+def last_critical(cursor: Cursor, model: int, version: int, check: str) -> int | None:
+    """Event time of a check's newest CRITICAL verdict."""
+    query = "SELECT max(time) FROM verdicts WHERE model = ? AND version = ? AND \"check\" = ? AND level = 'CRITICAL'"
+    found = cursor.execute(query, [model, version, check]).fetchone()
+    return None if found is None or found[0] is None else int(found[0])
+
+
+def counts(cursor: Cursor) -> Counter[str]:
+    """Verdicts so far, by level."""
+    found = cursor.execute("SELECT level, count(*) FROM verdicts GROUP BY level").fetchall()
+    return Counter({level: int(n) for level, n in found})
+
+
+def newest(cursor: Cursor) -> list[dict[str, Any]]:
+    """The newest verdict of every model, version and check."""
+    query = (
+        'SELECT m.name, v.name, t."check", t.level, t.time, t."start", t.reason, t.detail FROM verdicts t '
+        "JOIN models m ON m.model = t.model JOIN versions v ON v.model = t.model AND v.version = t.version "
+        'QUALIFY row_number() OVER (PARTITION BY t.model, t.version, t."check" ORDER BY t.time DESC) = 1 '
+        'ORDER BY m.name, v.name, t."check"'
+    )
+    names = ("model", "version", "check", "level", "time", "start", "reason")
+    return [dict(zip(names, row[:7], strict=True)) | json.loads(row[7]) for row in cursor.execute(query).fetchall()]
+
+
+def changes(cursor: Cursor, after: int) -> list[dict[str, Any]]:
+    """Verdicts whose shown level differs from the one before, later than `after`, oldest first."""
+    query = (
+        'SELECT m.name, v.name, t."check", t.level, t.previous, t.time, t.reason FROM (SELECT *, lag(level) OVER '
+        '(PARTITION BY model, version, "check" ORDER BY time) AS previous FROM verdicts) t '
+        "JOIN models m ON m.model = t.model JOIN versions v ON v.model = t.model AND v.version = t.version "
+        "WHERE t.time > ? AND t.level IS DISTINCT FROM t.previous ORDER BY t.time, 1, 2, 3"
+    )
+    names = ("model", "version", "check", "level", "previous", "time", "reason")
+    return [dict(zip(names, row, strict=True)) for row in cursor.execute(query, [after]).fetchall()]
