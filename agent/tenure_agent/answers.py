@@ -42,6 +42,7 @@ class Answers:
     def verbs(self) -> dict[str, Any]:
         return {
             "status": self.status,
+            "progress": self.progress,
             "check": self.check,
             "decisions": self.decisions,
             "verdicts": self.verdicts,
@@ -87,6 +88,12 @@ class Answers:
             **await self._database.async_read(read),
         }
 
+    async def progress(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        """How far the agent is: the newest event time, whether all that was due by then has run, decisions to post."""
+        outbox = await self._database.async_read(decisions.counts)
+        newest = self._ingest.newest
+        return {"event_time": newest, "settled": self._scheduler.settled(newest), "pending": outbox[decisions.PENDING]}
+
     async def check(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Review a model now, or all of them."""
         asked = arguments.get("model")
@@ -121,21 +128,20 @@ class Answers:
         return {"changes": await self._database.async_read(lambda cursor: verdicts.changes(cursor, after))}
 
     async def quality(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """A metric of one version and role over labelled predictions made in [start, end)."""
+        """Metrics of one or more versions or roles, side by side on the labelled rows that all of them scored.
+
+        `series` is a list of {version, role}; without a version, whichever had the role.
+        """
         model = self._model(arguments.get("model"))
-        version = model.versions.get(str(arguments.get("version")))
-        if version is None:
-            raise TenureError(f"version: {arguments.get('version')!r} is unknown. Try: {', '.join(model.versions)}")
-        start, end = int(arguments["start"]), int(arguments["end"])
-        role = ROLES.index(str(arguments.get("role", "champion")))
-
-        def read(cursor: Cursor) -> outcomes.Labelled:
-            return outcomes.labelled(cursor, model, version, since=start, known=end, newest=10_000_000, role=role)
-
-        found = await self._database.async_read(read)
+        series = [(self._version(model, one.get("version")), _role(one)) for one in arguments["series"]]
+        span = int(arguments["start"]), int(arguments["end"])
+        shared = await self._database.async_read(lambda cursor: outcomes.shared(cursor, model, series, span))
         metrics = arguments.get("metrics") or [default_metric("binary")]
-        measured = {name: measure(name, found.predictions, found.labels) for name in metrics}
-        return {"rows": len(found), "measures": measured}
+        measured = [
+            {name: measure(name, predictions_, shared.labels) for name in metrics}
+            for predictions_ in shared.predictions
+        ]
+        return {"rows": len(shared.labels), "measures": measured}
 
     async def export(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Labelled champion rows of [start, end), labels known by `known`, as a Parquet file."""
@@ -148,6 +154,11 @@ class Answers:
         )
         return {"path": str(Path(path)), "rows": rows}
 
+    def _version(self, model: Model, name: Any) -> int | None:
+        if name is None or str(name) in model.versions:
+            return None if name is None else model.versions[str(name)]
+        raise TenureError(f"version: {name!r} is unknown. Try: {', '.join(model.versions)}")
+
     def _model(self, name: Any) -> Model:
         known = self._catalogue.models
         if name in known:
@@ -155,3 +166,10 @@ class Answers:
         if name is None and len(known) == 1:
             return next(iter(known.values()))
         raise TenureError(f"model: {name!r} is unknown. Try: {', '.join(known) or 'wait for its first prediction'}")
+
+
+def _role(one: Mapping[str, Any]) -> int:
+    role = str(one.get("role", ROLES[0]))
+    if role not in ROLES:
+        raise TenureError(f"role: {role!r} is unknown. Try: {', '.join(ROLES)}")
+    return ROLES.index(role)

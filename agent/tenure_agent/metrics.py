@@ -49,7 +49,9 @@ class Metrics:
             "check",
         )
         self.statistic = gauge("drift_statistic", "A detector's statistic on a column.", *MODEL, "column", "detector")
-        self.threshold = gauge("drift_threshold", "The effect a detector needs before it counts.", "detector")
+        self.threshold = gauge(
+            "drift_threshold", "What the statistic must reach before it counts.", *MODEL, "column", "detector"
+        )
         self.missing = gauge("missing_ratio", "Share of rows without a value in the last window.", *MODEL, "column")
         self.performance = gauge("performance", "A quality metric over the last window.", *MODEL, "metric")
         self.labels = gauge("labelled_predictions", "Labelled predictions at hand for the last check.", *MODEL)
@@ -78,7 +80,7 @@ class Metrics:
         for reading in verdict.readings:
             column = self._capped("column", reading.column)
             self.statistic.labels(*labels, column, reading.detector).set(reading.statistic)
-            self.threshold.labels(reading.detector).set(reading.threshold)
+            self.threshold.labels(*labels, column, reading.detector).set(reading.threshold)
         for name, value in verdict.measures.items():
             if math.isfinite(value):
                 self.performance.labels(*labels, name).set(value)

@@ -68,7 +68,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One detector on one column: the statistic, its p-value, the effect floor it was held against, and n."""
+    """One detector on one column: the statistic, its p-value, the threshold it was held against, and n."""
 
     column: str
     detector: str

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -28,6 +28,7 @@ MAX_BINS = 2048
 TOP_CATEGORIES = 254
 COARSE_BINS = 10
 RARE = 0.01
+MAX_BLOCKS, MIN_BLOCK_ROWS = 64, 20
 NUMERIC, CATEGORICAL = "numeric", "categorical"
 
 
@@ -80,7 +81,8 @@ class Reference:
     columns: tuple[ColumnReference, ...]
     losses: tuple[LossProfile, ...] = ()
     source: str = ""
-    notices: tuple[str, ...] = field(default=())
+    notices: tuple[str, ...] = ()
+    blocks: tuple[tuple[int, ...], ...] = ()  # counts over the coarse bins of equal stretches of rows, in time order
 
     @cached_property
     def offsets(self) -> Array:
@@ -113,6 +115,13 @@ class Reference:
         return np.concatenate(numbers) if numbers else np.empty(0, np.int64)
 
     @cached_property
+    def coarse_starts(self) -> Array:
+        """Where each column's coarse bins start; one more entry than columns."""
+        if not self.columns:
+            return np.zeros(1, np.int64)
+        return np.append(np.minimum.reduceat(self.coarse, self.offsets[:-1]), self.coarse.max() + 1)
+
+    @cached_property
     def hash(self) -> str:
         """What the bins are known by: two references with the same hash bin alike."""
         columns = json.dumps([vars(column) for column in self.columns], sort_keys=True)
@@ -128,6 +137,7 @@ class Reference:
             "notices": list(self.notices),
             "columns": [vars(column) for column in self.columns],
             "losses": [vars(loss) for loss in self.losses],
+            "blocks": [list(block) for block in self.blocks],
         }
         return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
@@ -153,6 +163,7 @@ class Reference:
                 losses,
                 document["source"],
                 tuple(document["notices"]),
+                tuple(tuple(block) for block in document["blocks"]),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise ReferenceUnreadable(
@@ -273,7 +284,7 @@ def build_reference(
     Parameters
     ----------
     columns
-        (part, name) → values; part is "feature" or "output".
+        (part, name) → values in time order; part is "feature" or "output".
     declared
         Column name → numeric, categorical or ignore.
     """
@@ -285,4 +296,33 @@ def build_reference(
             notices.append(f"{name}: left out, {column}")
         else:
             built.append(column)
-    return Reference(model, version, rows, tuple(built), tuple(losses), source, tuple(notices))
+    reference = Reference(model, version, rows, tuple(built), tuple(losses), source, tuple(notices))
+    return replace(reference, blocks=_blocks(reference, columns))
+
+
+def _blocks(reference: Reference, columns: Mapping[tuple[str, str], Array]) -> tuple[tuple[int, ...], ...]:
+    n = min(MAX_BLOCKS, reference.rows // MIN_BLOCK_ROWS)
+    if not n or not reference.columns:
+        return ()
+    of = np.arange(reference.rows) * n // reference.rows
+    bins = int(reference.coarse_starts[-1])
+    counts = np.zeros((n, bins), np.int64)
+    for i, column in enumerate(reference.columns):
+        found, present = bin_values(column, columns[column.key])
+        coarse = reference.coarse[found + reference.offsets[i]]
+        counts += np.bincount(of[present] * bins + coarse, minlength=n * bins).reshape(n, bins)
+    return tuple(map(tuple, counts.tolist()))
+
+
+def bin_values(column: ColumnReference, values: Array) -> tuple[Array, Array]:
+    """The bin of every value that is present, and which are. A value of the wrong type counts as missing."""
+    if column.kind == CATEGORICAL:
+        texts = as_texts(values)
+        present = np.array([value is not None for value in texts], bool)
+        index = {name: i for i, name in enumerate(column.categories)}
+        other = len(column.categories)
+        return np.array([index.get(value, other) for value in texts[present]], np.int64), present
+    if values.dtype.kind == "O":
+        return np.empty(0, np.int64), np.zeros(len(values), bool)
+    present = ~np.isnan(values)
+    return np.searchsorted(np.asarray(column.edges), values[present], side="left"), present

@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from tenure_agent.reference import CATEGORICAL, ColumnReference, Reference, as_texts
+from tenure_agent.reference import CATEGORICAL, Reference, bin_values
 
 Array = npt.NDArray[Any]
 _SCALARS = ("rows", "missing", "infinite", "zeros")
@@ -151,17 +151,3 @@ def summarise(
         Summary(counts[g], *(integers[name][g] for name in _SCALARS), *(moments[name][g] for name in _MOMENTS))
         for g in range(n_groups)
     ]
-
-
-def bin_values(column: ColumnReference, values: Array) -> tuple[Array, Array]:
-    """The bin of every value that is present, and which are. A value of the wrong type counts as missing."""
-    if column.kind == CATEGORICAL:
-        texts = as_texts(values)
-        present = np.array([value is not None for value in texts], bool)
-        index = {name: i for i, name in enumerate(column.categories)}
-        other = len(column.categories)
-        return np.array([index.get(value, other) for value in texts[present]], np.int64), present
-    if values.dtype.kind == "O":
-        return np.empty(0, np.int64), np.zeros(len(values), bool)
-    present = ~np.isnan(values)
-    return np.searchsorted(np.asarray(column.edges), values[present], side="left"), present

@@ -76,6 +76,15 @@ def micros_of(value: Any) -> int:
     return round(float(value) * 1_000_000)
 
 
+def wire_text(text: str) -> str:
+    """Text as UTF-8 can carry it: a lone surrogate becomes U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
 def rows_in(capture: Capture) -> int:
     return capture.rows if type(capture) is Table else 1
 
@@ -88,7 +97,7 @@ def is_table(value: Any) -> bool:
     """True for a data frame, a 2-D array or a list of dicts: many rows in one call."""
     if isinstance(value, list):
         return bool(value) and isinstance(value[0], Mapping)
-    return getattr(value, "ndim", None) == 2 or (hasattr(value, "columns") and hasattr(value, "__dataframe__"))
+    return getattr(value, "ndim", None) == 2 or (hasattr(value, "columns") and hasattr(value, "shape"))
 
 
 def snapshot_table(value: Any) -> tuple[Any, int]:

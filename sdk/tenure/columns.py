@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tenure.capture import micros_of
+from tenure.capture import micros_of, wire_text
 from tenure_proto.v1 import monitoring_pb2 as pb
 
 _LITTLE = sys.byteorder == "little"
@@ -132,11 +132,12 @@ def _sort_value(value: Any) -> tuple[float, str | None, pb.Kind | None]:
     if isinstance(value, dt.date):
         return float(micros_of(value)), None, pb.DATETIME
     try:
-        return float(value), None, pb.NUMBER
+        number = float(value)
     except OverflowError:
         return float("inf") if value > 0 else float("-inf"), None, pb.NUMBER
     except (TypeError, ValueError):
         return NAN, str(value), pb.TEXT
+    return number, None, pb.NUMBER if number == number else None  # noqa: PLR0124  # NaN beside texts: as pandas writes a missing text
 
 
 def _text_column(name: str, values: Sequence[str | None]) -> pb.Column:
@@ -157,12 +158,3 @@ def _bitmap(valid: Iterable[bool]) -> bytes:
         if bit:
             block[i >> 3] |= 1 << (i & 7)
     return bytes(block)
-
-
-def wire_text(text: str) -> str:
-    """Text as UTF-8 can carry it: a lone surrogate becomes U+FFFD."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
-    return text

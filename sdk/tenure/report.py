@@ -9,8 +9,8 @@ from operator import itemgetter
 from typing import Any
 
 from tenure.backlog import Parcel, Unencodable
-from tenure.capture import ROLES, Capture, Row, Stream, Table, Truth, columns_of, model_of, rows_in
-from tenure.columns import encode_columns, micros, packed, wire_text
+from tenure.capture import ROLES, Capture, Row, Stream, Table, Truth, columns_of, model_of, rows_in, wire_text
+from tenure.columns import encode_columns, micros, packed
 from tenure.outputs import encode_row_outputs, encode_table_outputs
 from tenure_proto.v1 import monitoring_pb2 as pb
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from tenure_agent.detectors import DETECTORS
 from tenure_agent.detectors.detector import Measurement
+from tenure_agent.movement import Movement, own_movement
 from tenure_agent.records import Level, Reading, Verdict, Window
 from tenure_agent.reference import Reference
 from tenure_agent.summary import Summary
@@ -17,22 +18,27 @@ CHECK = "drift"
 FALSE_DISCOVERY_RATE = 0.01
 # Effect floors: below the first a difference does not matter however certain it is; the second is grave.
 FLOORS = {"ks": (0.1, 0.2), "psi": (0.1, 0.25)}
+# Surprise: times the largest statistic among the reference's own stretches of that length.
+MARGINS = (1.5, 2.5)
 
 
 def check_drift(reference: Reference, summary: Summary, window: Window, rows: int, min_rows: int) -> Verdict:
     """One check by itself: levels of single readings, before episodes.
 
-    A reading counts only with significance (Benjamini-Hochberg over all columns and detectors) and effect.
+    A reading counts only with significance (Benjamini-Hochberg over all columns and detectors), effect (the floors)
+    and surprise: 1.5 times what the column does on its own for a WARNING, 2.5 times for CRITICAL. Where the reference
+    is too short to know that, it stops at WARNING.
     """
     if rows < min_rows:
         reason = f"{rows} rows in the window, fewer than the {min_rows} needed"
         return _verdict(reference, Level.INSUFFICIENT_DATA, reason, window, rows, ())
     found = {name: detector(reference, summary) for name, detector in DETECTORS.items()}
     significant = benjamini_hochberg(np.concatenate([m.p_value for m in found.values()]), FALSE_DISCOVERY_RATE)
+    movement = own_movement(reference, rows)
     readings = []
     for i, (name, measured) in enumerate(found.items()):
         n = len(reference.columns)
-        readings += _readings(name, measured, significant[i * n : (i + 1) * n], reference, summary)
+        readings += _readings(name, measured, significant[i * n : (i + 1) * n], reference, summary, movement)
     alarming = sorted((r for r in readings if r.level is not Level.OK), key=lambda r: -r.statistic / r.threshold)
     level = Level.OK
     if alarming:
@@ -41,19 +47,25 @@ def check_drift(reference: Reference, summary: Summary, window: Window, rows: in
 
 
 def _readings(
-    name: str, measured: Measurement, significant: npt.NDArray[np.bool_], reference: Reference, summary: Summary
+    name: str,
+    measured: Measurement,
+    significant: npt.NDArray[np.bool_],
+    reference: Reference,
+    summary: Summary,
+    movement: Movement,
 ) -> list[Reading]:
-    floor, grave = FLOORS[name]
     readings = []
     for i, column in enumerate(reference.columns):
         statistic = float(measured.statistic[i])
         if np.isnan(statistic):
             continue
+        own = float(movement.largest[name][i])
+        threshold, grave = (max(floor, margin * own) for floor, margin in zip(FLOORS[name], MARGINS, strict=True))
         level = Level.OK
-        if significant[i] and statistic >= floor:
-            level = Level.CRITICAL if statistic >= grave else Level.WARNING
+        if significant[i] and statistic >= threshold:
+            level = Level.CRITICAL if statistic >= grave and movement.known else Level.WARNING
         p_value, n = float(measured.p_value[i]), int(summary.rows[i])
-        readings.append(Reading(column.name, name, statistic, p_value, floor, n, level))
+        readings.append(Reading(column.name, name, statistic, p_value, threshold, n, level))
     return readings
 
 
@@ -61,7 +73,7 @@ def describe(alarming: Sequence[Reading]) -> str:
     """The columns that moved most, in one sentence."""
     columns = list(dict.fromkeys(reading.column for reading in alarming))
     if not columns:
-        return "inputs and outputs are as in the reference"
+        return "inputs and outputs are within what the reference does on its own"
     worst = {column: next(r for r in alarming if r.column == column) for column in columns[:3]}
     parts = [f"{column} ({r.detector.upper()} {r.statistic:.2f})" for column, r in worst.items()]
     more = f" and {len(columns) - 3} more" if len(columns) > 3 else ""

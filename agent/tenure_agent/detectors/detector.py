@@ -31,7 +31,8 @@ Detector = Callable[[Reference, Summary], Measurement]
 
 
 def column_sums(values: Array, offsets: Array) -> Array:
-    """Sums over each column's stretch of a flat vector."""
-    totals = np.concatenate(([0], np.cumsum(values)))
-    sums: Array = totals[offsets[1:]] - totals[offsets[:-1]]
+    """Sums over each column's stretch of a flat vector; bins are along the last axis."""
+    zero = np.zeros((*values.shape[:-1], 1), values.dtype)
+    totals = np.concatenate((zero, np.cumsum(values, -1)), -1)
+    sums: Array = totals[..., offsets[1:]] - totals[..., offsets[:-1]]
     return sums

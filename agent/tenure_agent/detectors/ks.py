@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from tenure_agent.detectors.detector import Measurement, column_sums
+from tenure_agent.detectors.detector import Array, Measurement, column_sums
 from tenure_agent.reference import NUMERIC, Reference
 from tenure_agent.summary import Summary
 
@@ -42,19 +42,31 @@ def kolmogorov_smirnov(reference: Reference, summary: Summary) -> Measurement:
     Smirnov, N. (1948). Table for estimating the goodness of fit of empirical distributions.
     Annals of Mathematical Statistics 19(2), 279-281.
     """
-    offsets = reference.offsets
-    n = column_sums(reference.counts, offsets).astype(float)
-    m = column_sums(summary.counts, offsets).astype(float)
-    numeric = np.array([column.kind == NUMERIC for column in reference.columns], bool)
-    measurable = numeric & (n > 0) & (m > 0)
-    widths = np.diff(offsets)
+    n = column_sums(reference.counts, reference.offsets).astype(float)
+    m = column_sums(summary.counts, reference.offsets).astype(float)
+    measurable = numeric(reference) & (n > 0) & (m > 0)
+    distance = greatest_distance(reference.counts, summary.counts, reference.offsets)
     with np.errstate(divide="ignore", invalid="ignore"):
-        steps = reference.counts / np.repeat(n, widths) - summary.counts / np.repeat(m, widths)
-        steps[~np.isfinite(steps)] = 0.0
-        running = np.cumsum(steps)
-        before = np.repeat(np.concatenate(([0.0], running))[offsets[:-1]], widths)
-        distance = np.maximum.reduceat(np.abs(running - before), offsets[:-1]) if len(running) else np.empty(0)
         p_value = special.kolmogorov(distance * np.sqrt(n * m / (n + m)))
-    # Sums of shares carry rounding: a distance below it is none.
-    distance = np.where(distance < 1e-12, 0.0, distance)
     return Measurement(np.where(measurable, distance, np.nan), np.where(measurable, p_value, np.nan))
+
+
+def numeric(reference: Reference) -> Array:
+    """Which columns have an order."""
+    return np.array([column.kind == NUMERIC for column in reference.columns], bool)
+
+
+def greatest_distance(first: Array, second: Array, starts: Array) -> Array:
+    """Greatest distance between the running shares of two sets of counts, per column; bins are along the last axis."""
+    if len(starts) < 2:
+        return np.empty((*np.shape(second)[:-1], 0))
+    widths = np.diff(starts)
+    n, m = column_sums(first, starts), column_sums(second, starts)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steps = first / np.repeat(n, widths, -1) - second / np.repeat(m, widths, -1)
+    steps = np.where(np.isfinite(steps), steps, 0.0)
+    running = np.cumsum(steps, -1)
+    zero = np.zeros((*running.shape[:-1], 1))
+    before = np.repeat(np.concatenate((zero, running), -1)[..., starts[:-1]], widths, -1)
+    distance: Array = np.maximum.reduceat(np.abs(running - before), starts[:-1], -1)
+    return np.where(distance < 1e-12, 0.0, distance)  # sums of shares carry rounding

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from tenure_agent.detectors.detector import Measurement, column_sums
+from tenure_agent.detectors.detector import Array, Measurement, column_sums
 from tenure_agent.reference import Reference
 from tenure_agent.summary import Summary
 
@@ -47,22 +47,29 @@ def population_stability_index(reference: Reference, summary: Summary) -> Measur
     ----------
     Yurdakul, B. (2018). Statistical properties of population stability index. Western Michigan University.
     """
-    coarse, offsets = reference.coarse, reference.offsets
-    bins = int(coarse.max()) + 1 if len(coarse) else 0
-    expected = np.bincount(coarse, reference.counts, minlength=bins)
-    current = np.bincount(coarse, summary.counts, minlength=bins)
-    starts = np.append(coarse[offsets[:-1]], bins) if bins else np.zeros(1, np.int64)
-    # The first fine bin of a column may be in any of its coarse bins: a column starts at the least of them.
-    starts[:-1] = np.minimum.reduceat(coarse, offsets[:-1]) if bins else starts[:-1]
-    widths = np.diff(starts)
+    starts = reference.coarse_starts
+    expected, current = coarse_counts(reference, reference.counts), coarse_counts(reference, summary.counts)
     n, m = column_sums(expected, starts), column_sums(current, starts)
     measurable = (n > 0) & (m > 0)
-    p = (expected + 0.5) / np.repeat(n + widths / 2, widths)
-    q = (current + 0.5) / np.repeat(m + widths / 2, widths)
-    psi = column_sums((p - q) * np.log(p / q), starts)
+    psi = divergence(expected, current, starts)
+    widths = np.diff(starts)
     with np.errstate(divide="ignore", invalid="ignore"):
         pooled = (expected + current) / np.repeat(n + m, widths)
         counted = pooled * np.repeat(np.minimum(n, m), widths) >= MIN_EXPECTED
         freedom = np.maximum(column_sums(counted.astype(float), starts) - 1, 1)
         p_value = special.chdtrc(freedom, psi / (1 / n + 1 / m))
-    return Measurement(np.where(measurable, np.maximum(psi, 0.0), np.nan), np.where(measurable, p_value, np.nan))
+    return Measurement(np.where(measurable, psi, np.nan), np.where(measurable, p_value, np.nan))
+
+
+def coarse_counts(reference: Reference, counts: Array) -> Array:
+    """Fine counts over the coarse bins."""
+    return np.bincount(reference.coarse, counts, minlength=int(reference.coarse_starts[-1]))
+
+
+def divergence(first: Array, second: Array, starts: Array) -> Array:
+    """PSI of two sets of counts, per column; bins are along the last axis."""
+    widths = np.diff(starts)
+    n, m = column_sums(first, starts), column_sums(second, starts)
+    p = (first + 0.5) / np.repeat(n + widths / 2, widths, -1)
+    q = (second + 0.5) / np.repeat(m + widths / 2, widths, -1)
+    return np.maximum(column_sums((p - q) * np.log(p / q), starts), 0.0)

@@ -87,6 +87,38 @@ def _labelled(found: dict[str, Array]) -> Labelled:
     return Labelled(found["p"][::-1], found["label"][::-1], found["known"][::-1], found["time"][::-1])
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """The same labelled rows as several versions scored them."""
+
+    predictions: list[Array]
+    labels: Array
+
+
+def shared(cursor: Cursor, model: Model, series: Sequence[tuple[int | None, int]], span: tuple[int, int]) -> Shared:
+    """Labelled rows with event time in [start, end) that every (version or any, role) scored, in one order."""
+    column = prediction_column(model)
+    if column is None or not series:
+        return Shared([np.empty(0) for _ in series], np.empty(0))
+    start, end = span
+    stored = f"t{column.number}" if column.has_texts else f"n{column.number}"
+    label = "coalesce(o.label_text, CAST(o.label_number AS VARCHAR))" if column.has_texts else "o.label_number"
+    joins = []
+    for i, (version, role) in enumerate(series):
+        of_version = "" if version is None else f" AND version = {version:d}"
+        joins.append(
+            f"JOIN (SELECT id, any_value({stored}) AS p{i} FROM {model.table} WHERE role = {role:d}{of_version} "
+            f"AND time >= {start:d} AND time < {end:d} AND {stored} IS NOT NULL GROUP BY id) r{i} ON r{i}.id = o.id"
+        )
+    names = ", ".join(f"p{i}" for i in range(len(series)))
+    query = (
+        f"SELECT {names}, {label} AS label FROM ({latest_outcomes(model, end)}) o {' '.join(joins)} "
+        "WHERE label IS NOT NULL ORDER BY o.known, o.id"
+    )
+    found = filled(cursor.execute(query).fetchnumpy())
+    return Shared([found[f"p{i}"] for i in range(len(series))], found["label"])
+
+
 def count_outcomes(cursor: Cursor) -> list[tuple[int, int]]:
     """Outcomes stored per model number."""
     return cursor.execute("SELECT model, count(*) FROM outcomes GROUP BY model ORDER BY model").fetchall()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tenure_agent.store.catalogue import FEATURE, OUTPUT, Catalogue, Column, Model
+from tenure_agent.store.catalogue import OUTPUT, Catalogue, Column, Model
 from tenure_agent.store.database import Cursor
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 CHAMPION = 0
+RESERVED = frozenset({"id", "time", "known", "version", "label"})
 
 
 def append(cursor: Cursor, catalogue: Catalogue, batches: Sequence[tuple[int, Rows]], now: int) -> None:
@@ -151,10 +152,10 @@ def export_labelled(cursor: Cursor, model: Model, start: int, end: int, known: i
     """
     chosen = []
     for (part, name), column in model.columns.items():
-        label = name if part == FEATURE else f"output.{name}"
+        label = f"output.{name}" if part == OUTPUT else f"feature.{name}" if name in RESERVED else name
         chosen += [f"r.{stored} AS {quoted(label)}" for stored in stored_names(column)[:1]]
     query = (
-        'SELECT r.id, make_timestamp(r.time) AS "time", v.name AS version, '
+        'SELECT r.id, make_timestamp(r.time) AS "time", make_timestamp(o.known) AS known, v.name AS version, '
         f"coalesce(o.label_text, CAST(o.label_number AS VARCHAR)) AS label{''.join(', ' + c for c in chosen)} "
         f"FROM {model.table} r JOIN versions v ON v.model = {model.number} AND v.version = r.version "
         f"JOIN ({latest_outcomes(model, known)}) o ON o.id = r.id "
