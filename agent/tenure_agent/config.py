@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -92,7 +93,11 @@ class DriftConfig(Section):
     window: Duration = timedelta(hours=1)
     min_rows: int = Field(default=300, ge=30)
     open_after: int = Field(default=3, ge=1)  # of the last open_after + 1 checks
-    close_after: int = Field(default=3, ge=1)  # quiet checks in a row
+    close_after: int | None = Field(default=None, ge=1)  # quiet checks in a row; default: as many as one window spans
+
+    @property
+    def quiet_checks(self) -> int:
+        return self.close_after or max(3, math.ceil(self.window / self.every))
 
 
 class PerformanceConfig(Section):
@@ -190,10 +195,9 @@ def load_config(path: Path | None) -> Config:
         return Config()
     try:
         document = YAML(typ="safe", pure=True).load(path.read_text())
-    except OSError as error:
-        raise ConfigError(
-            str(path), [f"cannot be read ({error.strerror}). Try: tenure-agent run without --config"]
-        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ConfigError(str(path), [f"cannot be read ({why}). Try: tenure-agent run without --config"]) from error
     except YAMLError as error:
         raise ConfigError(str(path), [f"is not YAML: {' '.join(str(error).split())}"]) from error
     return parse_config(document, str(path))
@@ -228,10 +232,10 @@ def _fault(fault: Any) -> str:
 
 def _keys_at(location: tuple[Any, ...]) -> list[str]:
     section: type[BaseModel] = Config
+    if location[:1] == ("models",):
+        section, location = ModelConfig, location[2:]  # the model's name may be that of a section
     for part in location:
-        if section is Config and part == "models":
-            section = ModelConfig
-        elif str(part) in section.model_fields:
+        if str(part) in section.model_fields:
             annotation = section.model_fields[str(part)].annotation
             if isinstance(annotation, type) and issubclass(annotation, BaseModel):
                 section = annotation

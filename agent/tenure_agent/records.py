@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 MICROS = 1_000_000
+FEATURE, OUTPUT = "feature", "output"  # the two parts of a row that have columns
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 

@@ -32,7 +32,8 @@ from tenure_agent.store.outcomes import Labelled
 logger = logging.getLogger(__name__)
 
 MOST_LABELS = 16_000
-LABEL_HORIZON = 30 * 24 * HOUR
+ENOUGH_LABELS = 8000
+LABEL_HORIZON = 60 * 24 * HOUR
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +115,14 @@ class Reviewer:
 
     def _look(self, cursor: Cursor, model: Model, version: int, config: ModelConfig, now: int) -> Sight:
         span = _micros(config.performance.window) * 4 + _micros(config.performance.label_delay)
-        labelled = outcomes.labelled(
-            cursor, model, version, since=now - max(LABEL_HORIZON, span), known=now, newest=MOST_LABELS
-        )
+        labelled = outcomes.labelled(cursor, model, version, since=now - span, known=now, newest=MOST_LABELS)
+        if len(labelled) < ENOUGH_LABELS and span < LABEL_HORIZON:  # a slow stream: look further back
+            since = now - LABEL_HORIZON
+            labelled = outcomes.labelled(cursor, model, version, since=since, known=now, newest=MOST_LABELS)
         last_retrain = decisions.last_time(cursor, model.number, Action.RETRAIN)
         first = predictions.first_time(cursor, model)
         counting_from = first if last_retrain is None else last_retrain
-        depth = config.drift.open_after + config.drift.close_after + 1
+        depth = config.drift.open_after + config.drift.quiet_checks + 1
         return Sight(
             labelled=labelled,
             drift_history=verdicts.recent(cursor, model.number, version, drift_check.CHECK, depth),
@@ -217,13 +219,15 @@ def _settled(verdict: Verdict, history: list[tuple[Level, Level]], config: Model
     if verdict.level in {Level.INSUFFICIENT_DATA, Level.ERROR}:
         return verdict
     before = history[-1][1] if history else Level.OK
-    level = settle(
-        [*(alone for alone, _ in history), verdict.level],
-        before,
-        open_after=config.drift.open_after,
-        close_after=config.drift.close_after,
-    )
-    return replace(verdict, level=level)
+    open_after, close_after = config.drift.open_after, config.drift.quiet_checks
+    alone = [*(alone for alone, _ in history), verdict.level]
+    level = settle(alone, before, open_after=open_after, close_after=close_after)
+    reason = verdict.reason
+    if level is Level.OK and verdict.level is not Level.OK:
+        reason = f"not confirmed yet by {open_after} of {open_after + 1} checks: {reason}"
+    elif level is not Level.OK and verdict.level is Level.OK:
+        reason = f"{reason} now; closes after {close_after} quiet checks"
+    return replace(verdict, level=level, reason=reason)
 
 
 def _still_open(sight: Sight, config: ModelConfig, now: int) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tenure_agent.store.catalogue import FEATURE, OUTPUT
+from tenure_agent.records import FEATURE, OUTPUT
 from tenure_proto.v1 import monitoring_pb2 as pb
 
 Array = npt.NDArray[Any]

@@ -6,6 +6,7 @@ Every row is, at any instant, in exactly one place: queued, acked, or dropped fo
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import random
@@ -48,6 +49,7 @@ class Batcher:
         self._connect = connect
         self._rng = rng or random.Random()  # noqa: S311  # jitter, not a secret
         self._limit = settings.queue_rows
+        self.counter = itertools.count()  # one for all monitors that share the prefix: it makes the ids of rows
         self.queue: deque[Capture] = deque()  # the same object for life: watched functions hold its append
         self._reset()
         _batchers.add(self)
@@ -83,10 +85,10 @@ class Batcher:
 
     def _put_counted(self, capture: Capture) -> None:
         rows = rows_in(capture)
+        if rows > self._limit:
+            self.drop(QUEUE_FULL, model_of(capture), rows)
+            return
         with self._lock:
-            if rows > self._limit:
-                self._account.drop(QUEUE_FULL, {model_of(capture): rows})
-                return
             while self.queue and len(self.queue) + rows > self.room:
                 oldest = self.queue.popleft()
                 self.room += rows_in(oldest) - 1
@@ -106,14 +108,17 @@ class Batcher:
         """Count rows lost before they could be queued."""
         with self._lock:
             self._account.drop(reason, {model: rows})
+        if self.asleep:
+            self.wake()  # the agent hears of a loss even where no row follows
 
     def wake(self) -> None:
         """Start the sender, or end its sleep."""
         with self._lock:
             self.asleep = False
             if self._thread is None and not self._stopping:
-                self._thread = threading.Thread(target=self._run, name="tenure-sender", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="tenure-sender", daemon=True)
+                thread.start()  # raises while the interpreter ends
+                self._thread = thread
             self._changed.notify_all()
 
     def stats(self, model: str) -> Stats:
@@ -125,7 +130,9 @@ class Batcher:
     def flush(self, timeout: float) -> bool:
         """Wait until all that was queued is acked or dropped; False when `timeout` seconds were not enough."""
         deadline = time.monotonic() + timeout
-        if self._pending():
+        with self._lock:  # the sender moves rows under it: outside, they may be nowhere
+            pending = self._pending()
+        if pending:
             self.wake()
             with self._lock:
                 self._flushing += 1
@@ -147,17 +154,22 @@ class Batcher:
 
         With an agent that does not answer anyway, it waits for a quarter of a second at most.
         """
-        complete = self.flush(min(timeout, 0.25) if self._failures else timeout)
-        self._stop()
-        with self._lock:
-            for capture in (*self._taken, *self.queue):
-                self._account.drop(SHUTDOWN, {model_of(capture): rows_in(capture)})
-            self._backlog.abandon(SHUTDOWN)
-            self.queue.clear()
-            self._taken = ()
-            self.room = self._limit
-            self._restart()
-        return complete
+        try:
+            return self.flush(min(timeout, 0.25) if self._failures else timeout)
+        finally:
+            self._stop()
+            with self._lock:
+                for capture in (*self._taken, *self._drained()):
+                    self._account.drop(SHUTDOWN, {model_of(capture): rows_in(capture)})
+                self._backlog.abandon(SHUTDOWN)
+                self._taken = ()
+                self._restart()
+
+    def _drained(self) -> list[Capture]:
+        """Empty the queue, with the lock held. What a host's thread appends meanwhile is taken or stays."""
+        taken = [self.queue.popleft() for _ in range(len(self.queue))]
+        self.room = self._limit  # tables are only ever queued under the lock
+        return taken
 
     # Before a fork the sender is stopped and its channel closed, so that no child inherits a call on its way.
 
@@ -178,7 +190,7 @@ class Batcher:
             if transport is not None:
                 transport.close()  # ends a call that hangs
             thread.join(self._settings.exit_timeout)
-        self._thread = self._transport = None
+        self._transport = None
 
     def _restart(self) -> None:
         self._stopping = False
@@ -188,6 +200,7 @@ class Batcher:
         while True:
             with self._lock:
                 if self._stopping:
+                    self._thread = None  # its own work: one that outlives the wait in _stop goes on as the sender
                     return
                 if not self._pending() and not self._wait_for_work():
                     continue
@@ -227,21 +240,22 @@ class Batcher:
 
     def _encode(self) -> None:
         with self._lock:
-            taken = self._taken = [self.queue.popleft() for _ in range(len(self.queue))]
-            self.room = self._limit  # tables are only ever queued under the lock
+            taken = self._taken = self._drained()
         if not taken:
             return
         from tenure.report import encode  # noqa: PLC0415  # protobuf is imported by the sender, never by the host
 
         results = list(encode(taken, self.prefix, self._settings.batch_bytes))
         with self._lock:
+            if self._taken is not taken:
+                return  # closed meanwhile: they are counted as lost
             self._taken = ()
             for result in results:
                 if isinstance(result, Parcel):
                     self._backlog.add(result)
                 else:
                     self._account.drop(result.reason, result.rows)
-                    self._error = result.error
+                    self._error = result.error or self._error
         for result in results:
             if isinstance(result, Unencodable):
                 logger.warning("tenure: dropped %s (%s): %r", dict(result.rows), result.reason, result.error)
@@ -270,6 +284,8 @@ class Batcher:
             for rejection in reply.rejections:
                 rejected[rejection.model] += rejection.rows
             with self._lock:
+                if self._backlog.acked_seq == seq:
+                    return True  # closed meanwhile: it is counted as lost
                 self._backlog.acknowledge(rejected)
                 self._losses_told = losses + rejected.total()
 

@@ -122,6 +122,11 @@ def _encode_mixed(name: str, values: Sequence[Any]) -> list[pb.Column]:
     return encoded
 
 
+def is_missing(value: Any) -> bool:
+    """True for None, NaN, NaT and NA."""
+    return value is None or type(value).__name__ in _MISSING_TYPES or bool(value != value)  # noqa: PLR0124
+
+
 def _sort_value(value: Any) -> tuple[float, str | None, pb.Kind | None]:
     if value is None or type(value).__name__ in _MISSING_TYPES:
         return NAN, None, None
@@ -137,7 +142,7 @@ def _sort_value(value: Any) -> tuple[float, str | None, pb.Kind | None]:
         return float("inf") if value > 0 else float("-inf"), None, pb.NUMBER
     except (TypeError, ValueError):
         return NAN, str(value), pb.TEXT
-    return number, None, pb.NUMBER if number == number else None  # noqa: PLR0124  # NaN beside texts: as pandas writes a missing text
+    return number, None, None if is_missing(number) else pb.NUMBER  # pandas writes a missing text as NaN
 
 
 def _text_column(name: str, values: Sequence[str | None]) -> pb.Column:

@@ -25,6 +25,7 @@ from tenure.capture import (
     micros_of,
     snapshot_output,
     snapshot_table,
+    wire_text,
 )
 from tenure.errors import SettingError
 from tenure.settings import Settings
@@ -76,7 +77,7 @@ class Monitor:
     ) -> None:
         if not model or not isinstance(model, str):
             raise SettingError("model", model, 'the model\'s name, such as Monitor("fraud_detector")')
-        self.model, self.version = model, str(version)
+        self.model, self.version = wire_text(model), str(version)  # the agent answers by the name it got
         settings = settings or Settings.from_environment()
         if agent is not None:
             settings = settings.replace(agent=agent)
@@ -87,8 +88,8 @@ class Monitor:
             self._batcher = _shared_batcher(settings)
         self._settings = settings
         self._clock = clock
-        self._counter = itertools.count()
-        self._stream = Stream(model, self.version)
+        self._counter = self._batcher.counter
+        self._stream = Stream(self.model, self.version)
 
     @overload
     def watch(self, function: Callable[P, R]) -> Callable[P, R]: ...
@@ -207,7 +208,7 @@ class Monitor:
         if self._settings.disabled:
             return
         try:
-            many = not isinstance(id, str | int)
+            many = hasattr(id, "__iter__") and not isinstance(id, str | bytes)
             ids = list(id) if many else [id]
             labels, values, times = (_spread(given, len(ids), many) for given in (label, value, time))
             for one, truth, worth, moment in zip(ids, labels, values, times, strict=True):
@@ -281,8 +282,8 @@ class Monitor:
         if not rows:
             return
         aside = frozenset(name for name in (id, time) if isinstance(name, str))
-        ids = _column(columns, id) if isinstance(id, str) else id
-        times = _column(columns, time) if isinstance(time, str) else time
+        ids = _column(columns, id) if isinstance(id, str) else snapshot_output(id)
+        times = _column(columns, time) if isinstance(time, str) else snapshot_output(time)
         if times is None:
             times = self._clock()
         elif not hasattr(times, "__len__"):

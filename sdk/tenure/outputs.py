@@ -43,14 +43,14 @@ def encode_table_outputs(output: Any, rows: int) -> list[pb.Column]:
     """The output of one call on many rows: a vector of predictions, or a matrix of class probabilities."""
     if output is None:
         return []
+    if len(output) != rows:
+        raise ValueError(f"predict returned {len(output)} values for {rows} rows")
     if getattr(output, "ndim", 1) == 2:
         matrix = output.to_numpy() if hasattr(output, "to_numpy") else output
         width = int(matrix.shape[1])
         if width > 2:
             return encode_columns("prediction", matrix.argmax(1)) + encode_columns("score", matrix.max(1))
         return encode_columns("prediction", matrix[:, width - 1])
-    if len(output) != rows:
-        raise ValueError(f"predict returned {len(output)} values for {rows} rows")
     if isinstance(output, list | tuple):
         return encode_row_outputs(output)
     return encode_columns("prediction", output)

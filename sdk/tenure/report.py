@@ -10,7 +10,7 @@ from typing import Any
 
 from tenure.backlog import Parcel, Unencodable
 from tenure.capture import ROLES, Capture, Row, Stream, Table, Truth, columns_of, model_of, rows_in, wire_text
-from tenure.columns import encode_columns, micros, packed
+from tenure.columns import encode_columns, is_missing, micros, packed
 from tenure.outputs import encode_row_outputs, encode_table_outputs
 from tenure_proto.v1 import monitoring_pb2 as pb
 
@@ -52,7 +52,12 @@ def _encode_chunk(chunk: Sequence[Capture], prefix: str, limit: int) -> Iterator
         yield from _encode_chunk(chunk[:middle], prefix, limit)
         yield from _encode_chunk(chunk[middle:], prefix, limit)
     elif error is None and isinstance(chunk[0], Table) and chunk[0].rows > 1:
-        yield from _encode_chunk(_halves(chunk[0]), prefix, limit)
+        try:
+            halves = _halves(chunk[0])
+        except Exception as raised:  # noqa: BLE001  # what predict returned need not have parts
+            yield Unencodable("encode_error", _count(chunk), raised)
+        else:
+            yield from _encode_chunk(halves, prefix, limit)
     else:
         yield Unencodable("too_large" if error is None else "encode_error", _count(chunk), error)
 
@@ -71,15 +76,19 @@ def _halves(table: Table) -> list[Table]:
         cut = slice(start, end)
         parts.append(
             table._replace(
-                columns={name: values[cut] for name, values in columns_of(table.columns).items()},
-                output=None if table.output is None else table.output[cut],
-                times=table.times if isinstance(table.times, int) else table.times[cut],
-                ids=None if table.ids is None else table.ids[cut],
+                columns={name: _part(values, cut) for name, values in columns_of(table.columns).items()},
+                output=None if table.output is None else _part(table.output, cut),
+                times=table.times if isinstance(table.times, int) else _part(table.times, cut),
+                ids=None if table.ids is None else _part(table.ids, cut),
                 counter=table.counter + start,
                 rows=end - start,
             )
         )
     return parts
+
+
+def _part(values: Any, cut: slice) -> Any:
+    return values.iloc[cut] if hasattr(values, "iloc") else values[cut]  # pandas may read a plain slice as labels
 
 
 def _report(chunk: Sequence[Capture], prefix: str) -> pb.ReportRequest:
@@ -137,7 +146,9 @@ def _table_batch(table: Table, prefix: str) -> pb.Batch:
     batch = _batch(table.stream, table.rows)
     batch.times = packed("q", [table.times] * table.rows if isinstance(table.times, int) else micros(table.times))
     if table.ids is not None:
-        batch.ids.texts.extend(wire_text(str(given)) for given in table.ids)
+        for counter, given in enumerate(table.ids, table.counter):
+            text = "" if is_missing(given) else wire_text(str(given))
+            batch.ids.texts.append(text or f"{prefix}-{counter}")
     else:
         batch.ids.prefix = prefix
         batch.ids.counters = packed("Q", range(table.counter, table.counter + table.rows))

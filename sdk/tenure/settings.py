@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from dataclasses import replace as _replace
 from pathlib import Path
@@ -58,7 +59,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("queue_rows", "queue_bytes", "flush_interval", "batch_bytes", "deadline"):
             value = getattr(self, name)
-            if not value > 0:
+            if not 0 < value < float("inf"):
                 raise SettingError(name, value, "a number above 0")
         if self.batch_bytes > 2 * 1024 * 1024:
             raise SettingError("batch_bytes", self.batch_bytes, "at most 2097152; the agent refuses larger reports")
@@ -83,8 +84,9 @@ class Settings:
         if self.agent:
             return self.agent
         for path in DEFAULT_SOCKETS:
-            if Path(path).is_socket():
-                return f"unix:{Path(path).absolute()}"
+            with suppress(OSError):  # a directory of another user's: for us there is no agent in it
+                if Path(path).is_socket():
+                    return f"unix:{Path(path).absolute()}"
         return DEFAULT_TCP
 
 

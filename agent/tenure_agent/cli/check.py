@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tenure_agent.cli.asking import address_of, ask, asks, show
+from tenure_agent.cli.options import answer, asks, show
 
 
 @click.command(epilog="Example: tenure-agent check --model fraud_detector")
@@ -16,16 +16,16 @@ from tenure_agent.cli.asking import address_of, ask, asks, show
 @asks
 def check(model: str | None, agent: str | None, config: Path | None, as_json: bool) -> None:
     """Check models now, on the newest data. Exit code 1 when anything is WARNING or worse."""
-    answer = ask(address_of(agent, config), "check", {"model": model} if model else {})
-    show(answer, as_json=as_json, otherwise=_print)
-    if any(verdict["level"] in {"WARNING", "CRITICAL", "ERROR"} for verdict in answer["verdicts"]):
+    found = answer(agent, config, "check", {"model": model} if model else {})
+    show(found, as_json=as_json, otherwise=_print)
+    if any(verdict["level"] in {"WARNING", "CRITICAL", "ERROR"} for verdict in found["verdicts"]):
         sys.exit(1)
 
 
-def _print(answer: dict[str, Any]) -> None:
-    for verdict in answer["verdicts"]:
+def _print(found: dict[str, Any]) -> None:
+    for verdict in found["verdicts"]:
         click.echo(
             f"{verdict['model']} {verdict['version']} {verdict['check']}: {verdict['level']}: {verdict['reason']}"
         )
-    if not answer["verdicts"]:
+    if not found["verdicts"]:
         click.echo("no model has sent a prediction yet")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tenure_agent.cli.asking import address_of, ask, asks, show
+from tenure_agent.cli.options import answer, asks, show
 from tenure_agent.records import micros
 
 TIME = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"])
@@ -27,5 +27,5 @@ def export(
         "start": micros(start.replace(tzinfo=dt.UTC)),
         "end": micros(end.replace(tzinfo=dt.UTC)),
     }
-    answer = ask(address_of(agent, config), "export", arguments)
-    show(answer, as_json=as_json, otherwise=lambda a: click.echo(f"{a['rows']:,} labelled rows in {a['path']}"))
+    found = answer(agent, config, "export", arguments)
+    show(found, as_json=as_json, otherwise=lambda a: click.echo(f"{a['rows']:,} labelled rows in {a['path']}"))

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from tenure_agent.cli.asking import address_of, ask, asks, show
+from tenure_agent.cli.options import answer, asks, show
 
 STYLES = {"OK": "green", "WARNING": "yellow", "CRITICAL": "bold red", "ERROR": "bold red"}
 
@@ -18,20 +18,20 @@ STYLES = {"OK": "green", "WARNING": "yellow", "CRITICAL": "bold red", "ERROR": "
 @asks
 def status(agent: str | None, config: Path | None, as_json: bool) -> None:
     """Show what a running agent holds: rows, newest verdicts, outbox."""
-    show(ask(address_of(agent, config), "status"), as_json=as_json, otherwise=_print)
+    show(answer(agent, config, "status"), as_json=as_json, otherwise=_print)
 
 
-def _print(answer: dict[str, Any]) -> None:
+def _print(found: dict[str, Any]) -> None:
     console = Console()
-    when = answer["event_time"] or "nothing stored yet"
-    console.print(f"agent {answer['agent']} at {answer['addresses'].get('grpc')}, event time {when}")
+    when = found["event_time"] or "nothing stored yet"
+    console.print(f"agent {found['agent']} at {found['addresses'].get('grpc')}, event time {when}")
     rows = Table("model", "version", "role", "predictions", "outcomes")
-    for name, model in answer["models"].items():
+    for name, model in found["models"].items():
         for stored in model["predictions"]:
             rows.add_row(name, stored["version"], stored["role"], f"{stored['rows']:,}", f"{model['outcomes']:,}")
     console.print(rows)
     said = Table("model", "version", "check", "level", "reason", "event time")
-    for verdict in answer["verdicts"]:
+    for verdict in found["verdicts"]:
         level = verdict["level"]
         said.add_row(
             verdict["model"],
@@ -42,6 +42,6 @@ def _print(answer: dict[str, Any]) -> None:
             verdict["time"],
         )
     console.print(said)
-    console.print("decisions: " + ", ".join(f"{n} {state}" for state, n in answer["outbox"].items()))
-    lost = ", ".join(f"{n:,} {reason}" for reason, n in answer["dropped"].items()) or "none"
-    console.print(f"stored {answer['stored']:,} rows; lost at producers: {lost}")
+    console.print("decisions: " + ", ".join(f"{n} {state}" for state, n in found["outbox"].items()))
+    lost = ", ".join(f"{n:,} {reason}" for reason, n in found["dropped"].items()) or "none"
+    console.print(f"stored {found['stored']:,} rows; lost at producers: {lost}")

@@ -17,10 +17,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-import click
-
 from tenure.errors import TenureError
-from tenure_agent.cli.asking import ask
+from tenure_agent.asking import Asking, NoAnswer, ask
 from tenure_agent.control.webhook import new_secret
 from tenure_agent.demo.registry import MODEL, Registry
 
@@ -50,12 +48,12 @@ class NotStarted(TenureError):
 class Processes:
     """Where the running processes are."""
 
-    agent: str
+    agent: Asking
     control: int
     server: HTTPConnection
 
     def ask(self, verb: str, arguments: dict[str, Any] | None = None) -> Any:
-        return ask(self.agent, verb, arguments)
+        return self.agent.ask(verb, arguments)
 
     def post(self, path: str, document: object) -> Any:
         """Post JSON to the server."""
@@ -101,7 +99,9 @@ def running(registry: Registry) -> Iterator[Processes]:
         line = server.stdout.readline()
         if not line:
             raise NotStarted(f"the server did not start: {_tail(folder / 'server.log')}")
-        yield Processes(address, port, HTTPConnection("127.0.0.1", int(line), timeout=60))
+        asking = Asking(address)
+        stack.callback(asking.close)
+        yield Processes(asking, port, HTTPConnection("127.0.0.1", int(line), timeout=60))
 
 
 def _start(
@@ -141,7 +141,7 @@ def _tail(log: Path) -> str:
 def _answers(address: str) -> bool:
     try:
         ask(address, "progress", timeout=1.0)
-    except click.ClickException:
+    except NoAnswer:
         return False
     return True
 

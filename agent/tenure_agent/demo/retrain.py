@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from tenure.lifecycle import Evidence, Stage, close, no_worse_than, successor
-from tenure_agent.cli.asking import ask
+from tenure_agent.asking import ask
 from tenure_agent.demo.flights import CATEGORIES, NUMBERS
 from tenure_agent.demo.model import LateModel
 from tenure_agent.demo.registry import MODEL, Registry

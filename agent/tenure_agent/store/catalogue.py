@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from tenure_agent.store.database import Cursor
 
 MAX_MODELS, MAX_VERSIONS, MAX_COLUMNS, MAX_NAME = 100, 1000, 2000, 256
-FEATURE, OUTPUT = "feature", "output"
 
 
 class LimitReached(Exception):  # it is an answer to the producer, with its reason, not a fault of ours

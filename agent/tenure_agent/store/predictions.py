@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tenure_agent.store.catalogue import OUTPUT, Catalogue, Column, Model
+from tenure_agent.records import OUTPUT
+from tenure_agent.store.catalogue import Catalogue, Column, Model
 from tenure_agent.store.database import Cursor
 
 if TYPE_CHECKING:

@@ -11,6 +11,6 @@ CREATE TABLE outcomes (batch BIGINT, model INTEGER, id VARCHAR, time BIGINT, lab
 CREATE TABLE refs (model INTEGER, version INTEGER, hash VARCHAR, created BIGINT, document VARCHAR);
 CREATE TABLE watermarks (model INTEGER, version INTEGER, batch BIGINT);
 CREATE TABLE summaries (model INTEGER, version INTEGER, role UTINYINT, bucket BIGINT, hash VARCHAR, summary BLOB);
-CREATE TABLE verdicts (model INTEGER, version INTEGER, "check" VARCHAR, level VARCHAR, time BIGINT, "start" BIGINT, reason VARCHAR, detail VARCHAR);
+CREATE TABLE verdicts (model INTEGER, version INTEGER, "check" VARCHAR, alone VARCHAR, level VARCHAR, time BIGINT, "start" BIGINT, reason VARCHAR, detail VARCHAR);
 CREATE TABLE decisions (id VARCHAR, model INTEGER, version INTEGER, action VARCHAR, "trigger" VARCHAR, urgency VARCHAR, mode VARCHAR, reason VARCHAR, time BIGINT, evidence VARCHAR, created BIGINT, state VARCHAR, attempts INTEGER, next_attempt BIGINT, last_error VARCHAR);
 CREATE TABLE jobs (name VARCHAR, last_run BIGINT);

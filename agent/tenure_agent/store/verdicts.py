@@ -15,17 +15,17 @@ from tenure_agent.store.database import Cursor
 def append(cursor: Cursor, model: int, version: int, verdict: Verdict, alone: Level) -> None:
     """`alone` is the check's own level, `verdict.level` the one after episodes."""
     detail = {
-        "alone": alone,
         "rows": verdict.rows,
         "measures": {name: value for name, value in verdict.measures.items() if math.isfinite(value)},
         "readings": [asdict(reading) for reading in verdict.readings],
     }
     cursor.execute(
-        "INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             model,
             version,
             verdict.check,
+            alone,
             verdict.level,
             verdict.window.end,
             verdict.window.start,
@@ -38,7 +38,7 @@ def append(cursor: Cursor, model: int, version: int, verdict: Verdict, alone: Le
 def recent(cursor: Cursor, model: int, version: int, check: str, limit: int) -> list[tuple[Level, Level]]:
     """The newest (own level, shown level) pairs of a check that had enough data, oldest first."""
     query = (
-        "SELECT json_extract_string(detail, '$.alone'), level FROM verdicts "
+        "SELECT alone, level FROM verdicts "
         "WHERE model = ? AND version = ? AND \"check\" = ? AND level NOT IN ('INSUFFICIENT_DATA', 'ERROR') "
         "ORDER BY time DESC LIMIT ?"
     )

@@ -1,0 +1,84 @@
+"""What several test files share: a store in a fresh folder, a registry, and reports as a producer sends them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from tenure.columns import encode_columns, packed
+from tenure_agent.metrics import Metrics
+from tenure_agent.store import Database
+from tenure_proto.v1 import monitoring_pb2 as pb
+
+SECOND = 1_000_000
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = Database(tmp_path / "tenure.duckdb", threads=1)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(CollectorRegistry())
+
+
+@pytest.fixture
+def value(metrics: Metrics) -> Callable[..., float]:
+    """The value of one sample on the registry; 0 where it was never touched."""
+
+    def read(name: str, **labels: str) -> float:
+        return metrics.registry.get_sample_value(f"tenure_{name}", labels) or 0.0
+
+    return read
+
+
+@pytest.fixture
+def batch() -> Callable[..., pb.Batch]:
+    """A batch as the SDK encodes it: columns by name, one value per row."""
+
+    def make(
+        features: Mapping[str, Sequence[Any]],
+        *,
+        model: str = "fraud",
+        version: str = "1",
+        role: pb.Role = pb.CHAMPION,
+        ids: Sequence[str] | None = None,
+        start: int = SECOND,
+        step: int = SECOND,
+        outputs: Mapping[str, Sequence[Any]] | None = None,
+    ) -> pb.Batch:
+        columns = {**features, **(outputs or {})}
+        rows = len(next(iter(columns.values())))
+        made = pb.Batch(model=model, version=version, role=role, rows=rows)
+        made.times = packed("q", range(start, start + rows * step, step))
+        if ids is None:
+            made.ids.prefix, made.ids.counters = "p", packed("Q", range(rows))
+        else:
+            made.ids.texts.extend(ids)
+        for name, values in features.items():
+            made.features.extend(encode_columns(name, values))
+        for name, values in (outputs or {}).items():
+            made.outputs.extend(encode_columns(name, values))
+        return made
+
+    return make
+
+
+@pytest.fixture
+def truths() -> Callable[..., pb.Outcomes]:
+    """Outcomes by id, all known at one time unless times are given."""
+
+    def make(labels: Mapping[str, Any], *, model: str = "fraud", known: int | Sequence[int] = SECOND) -> pb.Outcomes:
+        times = [known] * len(labels) if isinstance(known, int) else known
+        made = pb.Outcomes(model=model, ids=list(labels), times=packed("q", times))
+        made.labels.CopyFrom(encode_columns("label", list(labels.values()))[0])
+        return made
+
+    return make
