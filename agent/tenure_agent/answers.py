@@ -90,9 +90,10 @@ class Answers:
 
     async def progress(self, _: Mapping[str, Any]) -> dict[str, Any]:
         """How far the agent is: the newest event time, whether all that was due by then has run, decisions to post."""
-        outbox = await self._database.async_read(decisions.counts)
         newest = self._ingest.newest
-        return {"event_time": newest, "settled": self._scheduler.settled(newest), "pending": outbox[decisions.PENDING]}
+        settled = self._scheduler.settled(newest)
+        pending = (await self._database.async_read(decisions.counts))[decisions.PENDING] if settled else None
+        return {"event_time": newest, "settled": settled, "pending": pending}
 
     async def check(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Review a model now, or all of them."""

@@ -95,12 +95,13 @@ class Ingest:
 
     async def start(self) -> None:
         def load(cursor: Cursor) -> None:
+            producers.compact(cursor)
             self._producers = producers.load(cursor)
             self._losses = producers.load_losses(cursor)
             self._batch = predictions.newest_batch(cursor, self._catalogue)
             self.newest = predictions.newest_time(cursor, self._catalogue)
 
-        await self._database.async_read(load)
+        await self._database.async_write(load)
         self._task = asyncio.create_task(self._run(), name="ingest")
 
     async def stop(self) -> None:
@@ -177,7 +178,7 @@ class Ingest:
             predictions.append(cursor, self._catalogue, batches, now)
         for truths in _by_model(done.truths):
             outcomes.append(cursor, self._catalogue, truths, now)
-        producers.save(cursor, touched.values())
+        producers.append(cursor, touched.values())
         return done
 
     def _take(

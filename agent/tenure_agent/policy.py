@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -69,8 +70,10 @@ def _cause(s: Situation) -> str:
 
 def _retrain(s: Situation, trigger: Trigger, urgency: Urgency, reason: str) -> Decision:
     moved = [_evidence(r) for r in s.drift.readings if r.level is not Level.OK]
+    # JSON has no NaN, and receivers need not be Python.
+    measures = {name: value for name, value in s.performance.measures.items() if math.isfinite(value)}
     evidence: Mapping[str, object] = {
-        "performance": {"level": s.performance.level, "measures": dict(s.performance.measures)},
+        "performance": {"level": s.performance.level, "measures": measures},
         "drift": {"level": s.drift.level, "readings": moved},
         "labels": s.labels,
     }

@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import json
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -165,7 +166,7 @@ class Reference:
                 tuple(document["notices"]),
                 tuple(tuple(block) for block in document["blocks"]),
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ReferenceUnreadable(
                 f"{origin}: is not a reference ({error!r}). Try: tenure-agent reference build"
             ) from error
@@ -177,7 +178,7 @@ class Reference:
     def load(cls, path: Path) -> Self:
         try:
             text = gzip.decompress(path.read_bytes()).decode()
-        except (OSError, EOFError, UnicodeDecodeError) as error:
+        except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
             raise ReferenceUnreadable(f"{path}: cannot be read ({error}). Try: tenure-agent reference build") from error
         return cls.loads(text, str(path))
 
@@ -262,12 +263,16 @@ def quantile_edges(values: Array) -> Array:
     unique, counts = np.unique(values[np.isfinite(values)], return_counts=True)
     if not len(unique):
         return np.array([0.0])
-    share = counts.sum() / MAX_BINS
-    group = np.ceil(np.cumsum(counts) / share)  # two neighbours in one group hold at most two shares: 1/1024
-    last = np.append(group[1:] != group[:-1], True)
-    atom = counts > 2 * share
-    edges = np.concatenate((unique[last | atom], np.nextafter(unique[atom], -np.inf)))
-    return np.unique(edges)
+    upto, rows = np.cumsum(counts), int(counts.sum())
+    atom = counts * MAX_BINS > 2 * rows
+    group = -(-upto * MAX_BINS // rows)  # in shares of 1/2048
+    first = np.append(True, group[1:] != group[:-1])
+    last = np.append(first[1:], True)
+    mass = np.diff(upto[last], prepend=0)[np.cumsum(first) - 1]
+    # A group is one share and what its first value holds beyond it: where that is over two shares, it stands alone.
+    last |= first & (mass * MAX_BINS > 2 * rows)
+    last[:-1] &= atom[:-1] | ~atom[1:]  # the fence below an atom is edge enough
+    return np.unique(np.concatenate((unique[last], np.nextafter(unique[atom], -np.inf))))
 
 
 def build_reference(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import logging
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -34,15 +35,13 @@ logger = logging.getLogger(__name__)
 MOST_LABELS = 16_000
 ENOUGH_LABELS = 8000
 LABEL_HORIZON = 60 * 24 * HOUR
+UNJUDGED = frozenset({Level.INSUFFICIENT_DATA, Level.ERROR})
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
-    """What one review read from the store besides summaries."""
+class Past:
+    """What was decided before, and what has come since."""
 
-    labelled: Labelled
-    drift_history: list[tuple[Level, Level]]
-    performance_history: list[tuple[Level, Level]]
     last_critical: int | None
     last_retrain: int | None
     last_retrain_of_version: int | None
@@ -72,6 +71,7 @@ class Reviewer:
         self._config = config
         self._metrics = metrics
         self._clock = clock
+        self._histories: dict[tuple[int, int, str], deque[tuple[Level, Level]]] = {}
         self.profiles = Profiles(database, config, clock)
 
     async def review(self, name: str, now: int) -> list[Verdict]:
@@ -82,61 +82,74 @@ class Reviewer:
         if version is None:
             return []
         reference = await self.profiles.reference(model, version)
-        sight = await self._database.async_read(lambda cursor: self._look(cursor, model, version, config, now))
+        labelled = await self._database.async_read(lambda cursor: self._labels(cursor, model, version, now))
         if reference is not None and not reference.losses:
             reference = await self.profiles.learn_losses(model, version, reference, now)
-        drift, alone_drift = await self._drift(model, version, reference, sight, now)
-        performance, alone, emergency = self._performance(model, version, reference, sight, now)
-        situation = Situation(
-            name,
-            model.version_name(version),
-            now,
-            config.mode,
-            drift,
-            performance,
-            labels=len(sight.labelled),
-            schedule_due=schedule_due(config.retrain.schedule, sight.last_retrain or sight.first_time, now),
-            new_rows_due=config.retrain.new_rows is not None and sight.new_rows >= config.retrain.new_rows,
-            new_rows=sight.new_rows,
-            emergency=emergency,
-            open_retrain=_still_open(sight, config, now),
-        )
-        decision = decide(situation)
-        said = [(drift, alone_drift), (performance, alone)]
+        drift, drift_alone = await self._drift(model, version, reference, now)
+        performance, performance_alone, emergency = self._performance(model, version, reference, labelled, now)
+        decision = None
+        retrain = config.retrain
+        if Level.CRITICAL in {drift.level, performance.level} or retrain.schedule or retrain.new_rows:
+            past = await self._database.async_read(lambda cursor: self._past(cursor, model, version, config, now))
+            situation = Situation(
+                name,
+                model.version_name(version),
+                now,
+                config.mode,
+                drift,
+                performance,
+                labels=len(labelled),
+                schedule_due=schedule_due(retrain.schedule, past.last_retrain or past.first_time, now),
+                new_rows_due=retrain.new_rows is not None and past.new_rows >= retrain.new_rows,
+                new_rows=past.new_rows,
+                emergency=emergency,
+                open_retrain=_still_open(past, config, now),
+            )
+            decision = decide(situation)
+        said = [(drift, drift_alone), (performance, performance_alone)]
         await self._database.async_write(lambda cursor: self._keep(cursor, model, version, said, decision))
-        for verdict in (drift, performance):
+        for verdict, alone in said:
+            self._remember(model, version, verdict, alone)
             self._metrics.show_verdict(verdict)
-        self._metrics.labels.labels(*self._metrics.known(name, situation.version)).set(len(sight.labelled))
+        self._metrics.labels.labels(*self._metrics.known(name, drift.version)).set(len(labelled))
         if decision is not None:
             self._metrics.show_decision(decision)
             logger.info("decision %s: %s %s: %s", decision.id, decision.action, name, decision.reason)
         self._metrics.check_seconds.observe(asyncio.get_running_loop().time() - started)
         return [drift, performance]
 
-    def _look(self, cursor: Cursor, model: Model, version: int, config: ModelConfig, now: int) -> Sight:
+    def _labels(self, cursor: Cursor, model: Model, version: int, now: int) -> Labelled:
+        """The newest labelled predictions; the histories of a version's checks on its first review."""
+        config = self._config.model(model.name)
+        depth = config.drift.open_after + config.drift.quiet_checks
+        for check in (drift_check.CHECK, performance_check.CHECK):
+            if (model.number, version, check) not in self._histories:
+                found = verdicts.recent(cursor, model.number, version, check, depth)
+                self._histories[model.number, version, check] = deque(found, maxlen=depth)
         span = _micros(config.performance.window) * 4 + _micros(config.performance.label_delay)
         labelled = outcomes.labelled(cursor, model, version, since=now - span, known=now, newest=MOST_LABELS)
         if len(labelled) < ENOUGH_LABELS and span < LABEL_HORIZON:  # a slow stream: look further back
             since = now - LABEL_HORIZON
             labelled = outcomes.labelled(cursor, model, version, since=since, known=now, newest=MOST_LABELS)
+        return labelled
+
+    def _past(self, cursor: Cursor, model: Model, version: int, config: ModelConfig, now: int) -> Past:
         last_retrain = decisions.last_time(cursor, model.number, Action.RETRAIN)
         first = predictions.first_time(cursor, model)
-        counting_from = first if last_retrain is None else last_retrain
-        depth = config.drift.open_after + config.drift.quiet_checks + 1
-        return Sight(
-            labelled=labelled,
-            drift_history=verdicts.recent(cursor, model.number, version, drift_check.CHECK, depth),
-            performance_history=verdicts.recent(cursor, model.number, version, performance_check.CHECK, depth),
+        since = first if last_retrain is None else last_retrain
+        return Past(
             last_critical=verdicts.last_critical(cursor, model.number, version, performance_check.CHECK),
             last_retrain=last_retrain,
             last_retrain_of_version=decisions.last_time(cursor, model.number, Action.RETRAIN, version),
             first_time=first,
-            new_rows=predictions.rows_between(cursor, model, counting_from, now) if config.retrain.new_rows else 0,
+            new_rows=predictions.rows_between(cursor, model, since, now) if config.retrain.new_rows else 0,
         )
 
-    async def _drift(
-        self, model: Model, version: int, reference: Reference | None, sight: Sight, now: int
-    ) -> tuple[Verdict, Level]:
+    def _remember(self, model: Model, version: int, verdict: Verdict, alone: Level) -> None:
+        if alone not in UNJUDGED:
+            self._histories[model.number, version, verdict.check].append((alone, verdict.level))
+
+    async def _drift(self, model: Model, version: int, reference: Reference | None, now: int) -> tuple[Verdict, Level]:
         config = self._config.model(model.name)
         bucket = bucket_of(config)
         end = -(-now // bucket) * bucket
@@ -160,13 +173,13 @@ class Reviewer:
             if seen:
                 self._metrics.show_missing(model.name, name, column.name, int(summary.missing[i]) / seen)
         verdict = replace(verdict, model=model.name, version=name)
-        return _settled(verdict, sight.drift_history, config), verdict.level
+        return self._settled(model, version, verdict, config), verdict.level
 
     def _performance(
-        self, model: Model, version: int, reference: Reference | None, sight: Sight, now: int
+        self, model: Model, version: int, reference: Reference | None, found: Labelled, now: int
     ) -> tuple[Verdict, Level, bool]:
         config = self._config.model(model.name)
-        settings, found = config.performance, sight.labelled
+        settings = config.performance
         window = Window(now - _micros(settings.window), now)
         name = model.version_name(version)
         task = config.task or losses.task_of(found.predictions, found.labels)
@@ -192,7 +205,23 @@ class Reviewer:
             return failed, Level.ERROR, False
         if verdict.level is not Level.INSUFFICIENT_DATA and _past(metric, verdict.measures[metric], settings.emergency):
             return replace(verdict, level=Level.CRITICAL), Level.CRITICAL, True
-        return _settled(verdict, sight.performance_history, config), verdict.level, False
+        return self._settled(model, version, verdict, config), verdict.level, False
+
+    def _settled(self, model: Model, version: int, verdict: Verdict, config: ModelConfig) -> Verdict:
+        """The verdict people see: its level after episodes, and a reason that says where level and check differ."""
+        if verdict.level in UNJUDGED:
+            return verdict
+        history = self._histories[model.number, version, verdict.check]
+        before = history[-1][1] if history else Level.OK
+        open_after, close_after = config.drift.open_after, config.drift.quiet_checks
+        alone = [*(alone for alone, _ in history), verdict.level]
+        level = settle(alone, before, open_after=open_after, close_after=close_after)
+        reason = verdict.reason
+        if level is Level.OK and verdict.level is not Level.OK:
+            reason = f"not confirmed yet by {open_after} of {open_after + 1} checks: {reason}"
+        elif level is not Level.OK and verdict.level is Level.OK:
+            reason = f"{reason} now; closes after {close_after} quiet checks"
+        return replace(verdict, level=level, reason=reason)
 
     def _keep(
         self,
@@ -215,27 +244,12 @@ def bucket_of(config: ModelConfig) -> int:
     return HOUR if window >= 24 * HOUR and every % HOUR == 0 else MINUTE
 
 
-def _settled(verdict: Verdict, history: list[tuple[Level, Level]], config: ModelConfig) -> Verdict:
-    if verdict.level in {Level.INSUFFICIENT_DATA, Level.ERROR}:
-        return verdict
-    before = history[-1][1] if history else Level.OK
-    open_after, close_after = config.drift.open_after, config.drift.quiet_checks
-    alone = [*(alone for alone, _ in history), verdict.level]
-    level = settle(alone, before, open_after=open_after, close_after=close_after)
-    reason = verdict.reason
-    if level is Level.OK and verdict.level is not Level.OK:
-        reason = f"not confirmed yet by {open_after} of {open_after + 1} checks: {reason}"
-    elif level is not Level.OK and verdict.level is Level.OK:
-        reason = f"{reason} now; closes after {close_after} quiet checks"
-    return replace(verdict, level=level, reason=reason)
-
-
-def _still_open(sight: Sight, config: ModelConfig, now: int) -> bool:
+def _still_open(past: Past, config: ModelConfig, now: int) -> bool:
     """A decision stays open while its cause holds, and for a cool-down after that."""
-    decided = sight.last_retrain_of_version
+    decided = past.last_retrain_of_version
     if decided is None:
         return False
-    return now - max(decided, sight.last_critical or 0) < _micros(config.retrain.cooldown)
+    return now - max(decided, past.last_critical or 0) < _micros(config.retrain.cooldown)
 
 
 def _past(metric: str, value: float, emergency: float | None) -> bool:

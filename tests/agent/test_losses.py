@@ -120,11 +120,6 @@ def test_stronger_dependence_gives_longer_batches_and_more_variance() -> None:
     assert [variance for variance, _, _ in by_rho] == sorted(variance for variance, _, _ in by_rho)
 
 
-def test_an_odd_tail_does_not_matter_to_the_batches() -> None:
-    series = autoregressive(0.9, 4096, seed=3)
-    assert long_run_variance(series)[1:] == long_run_variance(series[:4095])[1:]
-
-
 def test_losses_that_never_move_have_a_variance_all_the_same() -> None:
     variance, batch, freedom = long_run_variance(np.zeros(500))
     assert (variance, batch, freedom) == (1e-12, 1, 499)

@@ -39,6 +39,9 @@ def check_drift(reference: Reference, summary: Summary, window: Window, rows: in
     for i, (name, measured) in enumerate(found.items()):
         n = len(reference.columns)
         readings += _readings(name, measured, significant[i * n : (i + 1) * n], reference, summary, movement)
+    if not readings:
+        reason = f"none of the reference's columns has a value in the {rows} rows of the window"
+        return _verdict(reference, Level.INSUFFICIENT_DATA, reason, window, rows, ())
     alarming = sorted((r for r in readings if r.level is not Level.OK), key=lambda r: -r.statistic / r.threshold)
     level = Level.OK
     if alarming:

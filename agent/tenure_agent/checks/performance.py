@@ -90,7 +90,11 @@ def check_performance(
         return verdict(Level.CRITICAL, f"{shown}, {'above' if metric in LOWER_IS_BETTER else 'below'} {minimum}")
     if not profiles:
         return verdict(Level.INSUFFICIENT_DATA, f"{shown}; the reference has no labelled losses to compare with")
-    hits = rises(profiles, predictions, labels, known, window.end - window.start, tolerance)
+    span = window.end - window.start
+    lengths = _lengths(known, span)
+    if not lengths or lengths[-1] < profiles[0].batch:
+        return verdict(Level.INSUFFICIENT_DATA, f"{shown}; {rows:,} labels do not span enough time to judge losses by")
+    hits = rises(profiles, predictions, labels, known, span, tolerance)
     if not hits:
         return verdict(Level.OK, f"{shown}; losses are as in the reference")
     worst = max(hits, key=lambda hit: hit.score / hit.critical)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -29,6 +30,7 @@ def demo(until: dt.datetime, folder: Path, as_json: bool) -> None:
         raise click.UsageError(f"--until: {until:%Y-%m-%d} is outside {FIRST:%Y-%m-%d} to {LAST:%Y-%m-%d}")
     folder = folder.absolute()
     _prepare(folder)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the demo's processes end with it
     try:
         from tenure_agent.demo.driver import Demo  # noqa: PLC0415  # pandas and scikit-learn are an extra
 

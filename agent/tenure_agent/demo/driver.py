@@ -117,13 +117,13 @@ class Demo:
         processes.post("/flush", {})
         while True:
             progress = processes.ask("progress")
-            if progress["settled"] and not progress["pending"]:
+            if progress["settled"] and progress["pending"] == 0:
                 states = processes.control_states()
                 if not {"received", "running"} & set(states.values()):
                     return
             if time.monotonic() > deadline:
                 raise Unsettled(f"the agent did not settle in {SETTLE_TIMEOUT:.0f} s: {progress}")
-            time.sleep(0.005)
+            time.sleep(0.01)
 
     def _show_steps(self, timeline: Timeline) -> None:
         steps = [(one.version, step) for one in self._registry.lineage().versions for step in one.log]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from scipy import special
 
 from tenure_agent.detectors.detector import Array, Measurement, column_sums
-from tenure_agent.reference import Reference
+from tenure_agent.reference import NUMERIC, Reference
 from tenure_agent.summary import Summary
 
 MIN_EXPECTED = 5.0
@@ -25,8 +27,8 @@ def population_stability_index(reference: Reference, summary: Summary) -> Measur
     Notes
     -----
     PSI = Σ (p_i - q_i)·ln(p_i / q_i) with shares p = (c + ½) / (n + B/2) over B bins, so that an empty bin is not
-    infinite. Had nothing changed, PSI / (1/n + 1/m) is χ² with B' - 1 degrees of freedom, B' being the bins of which
-    both samples expect at least 5 rows; that gives the p-value for any n and m. (The customary 0.1 and 0.2 are the
+    infinite. Had nothing changed, PSI / (1/n + 1/m) is χ² with B - 1 degrees of freedom; that gives the p-value for any
+    n and m, over bins merged until both samples expect at least 5 rows of each. (The customary 0.1 and 0.2 are the
     effect of large samples only: at n = m = 200 with ten bins, chance alone gives 0.09.)
 
     Examples
@@ -52,13 +54,33 @@ def population_stability_index(reference: Reference, summary: Summary) -> Measur
     n, m = column_sums(expected, starts), column_sums(current, starts)
     measurable = (n > 0) & (m > 0)
     psi = divergence(expected, current, starts)
-    widths = np.diff(starts)
     with np.errstate(divide="ignore", invalid="ignore"):
-        pooled = (expected + current) / np.repeat(n + m, widths)
-        counted = pooled * np.repeat(np.minimum(n, m), widths) >= MIN_EXPECTED
-        freedom = np.maximum(column_sums(counted.astype(float), starts) - 1, 1)
-        p_value = special.chdtrc(freedom, psi / (1 / n + 1 / m))
+        rows = (expected + current) * np.repeat(np.minimum(n, m) / (n + m), np.diff(starts))
+        merged, merged_starts = merge_small(reference, rows)
+        merged_psi = divergence(np.bincount(merged, expected), np.bincount(merged, current), merged_starts)
+        p_value = special.chdtrc(np.maximum(np.diff(merged_starts) - 1, 1), merged_psi / (1 / n + 1 / m))
     return Measurement(np.where(measurable, psi, np.nan), np.where(measurable, p_value, np.nan))
+
+
+def merge_small(reference: Reference, rows: Array) -> tuple[Array, Array]:
+    """The merged bin of each coarse bin, so that each expects 5 rows if its column does at all, and where columns start.
+
+    Numeric bins merge with their neighbours; categories in an order that depends on both samples together, never on
+    one: else bins would be chosen by what chance did to it.
+    """
+    merged, first = np.zeros(len(rows), np.int64), [0]
+    stretches = itertools.pairwise(reference.coarse_starts.tolist())
+    for column, (start, end) in zip(reference.columns, stretches, strict=True):
+        number, held = first[-1], 0.0
+        order = range(start, end) if column.kind == NUMERIC else start + np.argsort(-rows[start:end], kind="stable")
+        for i in order:
+            merged[i], held = number, held + rows[i]
+            if held >= MIN_EXPECTED:
+                number, held = number + 1, 0.0
+        number = max(number, first[-1] + 1)  # what is left over at the end joins the last full bin
+        np.minimum(merged[start:end], number - 1, out=merged[start:end])
+        first.append(number)
+    return merged, np.array(first)
 
 
 def coarse_counts(reference: Reference, counts: Array) -> Array:

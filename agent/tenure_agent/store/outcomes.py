@@ -76,7 +76,7 @@ def labelled(
     label = "coalesce(o.label_text, CAST(o.label_number AS VARCHAR))" if column.has_texts else "o.label_number"
     query = (
         f"SELECT r.{stored} AS p, {label} AS label, o.known, r.time FROM {model.table} r "
-        f"JOIN ({latest_outcomes(model, known)} HAVING max(time) >= {since:d}) o ON o.id = r.id "
+        f"JOIN ({latest_outcomes(model, known, since)}) o ON o.id = r.id "
         f"WHERE r.version = ? AND r.role = ? AND r.time >= ? AND r.time <= ? AND p IS NOT NULL AND label IS NOT NULL "
         "ORDER BY o.known DESC, r.time DESC, r.id LIMIT ?"
     )

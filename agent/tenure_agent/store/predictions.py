@@ -80,9 +80,12 @@ def columns_after(
 
 def champion(cursor: Cursor, model: Model, before: int) -> int | None:
     """The version in service: the one that made the newest champion row before a time."""
-    query = f"SELECT arg_max(version, (time, batch)) FROM {model.table} WHERE role = ? AND time < ?"
-    found = one(cursor.execute(query, [CHAMPION, before]))[0]
-    return None if found is None else int(found)
+    query = f"SELECT arg_max(version, (time, batch)) FROM {model.table} WHERE role = ? AND time < ? AND time >= ?"
+    for since in (before - 86_400_000_000, 0):  # most often the last day tells, and is quick to scan
+        found = one(cursor.execute(query, [CHAMPION, before, since]))[0]
+        if found is not None:
+            return int(found)
+    return None
 
 
 def first_time(cursor: Cursor, model: Model) -> int:
@@ -166,12 +169,12 @@ def export_labelled(cursor: Cursor, model: Model, start: int, end: int, known: i
     return int(written[0])
 
 
-def latest_outcomes(model: Model, known: int) -> str:
-    """The newest word on each id that was known at a time: corrections replace what they correct."""
+def latest_outcomes(model: Model, known: int, since: int = 0) -> str:
+    """The newest word on each id that became known in [since, known]: corrections replace what they correct."""
     return (
         "SELECT id, max(time) AS known, arg_max(label_number, (time, batch)) AS label_number, "
         "arg_max(label_text, (time, batch)) AS label_text "
-        f"FROM outcomes WHERE model = {model.number} AND time <= {known:d} GROUP BY id"
+        f"FROM outcomes WHERE model = {model.number} AND time <= {known:d} AND time >= {since:d} GROUP BY id"
     )
 
 

@@ -26,17 +26,30 @@ class Producer:
 
 
 def load(cursor: Cursor) -> dict[str, Producer]:
-    rows = cursor.execute("SELECT producer, last_seq, rejections, stored, missed, last_seen FROM producers").fetchall()
+    """The newest line of each producer."""
+    query = (
+        "SELECT producer, last_seq, rejections, stored, missed, last_seen FROM producers "
+        "QUALIFY row_number() OVER (PARTITION BY producer ORDER BY last_seq DESC, last_seen DESC) = 1"
+    )
+    rows = cursor.execute(query).fetchall()
     return {
         name: Producer(name, seq, [tuple(r) for r in json.loads(rejections)], stored, missed, seen)
         for name, seq, rejections, stored, missed, seen in rows
     }
 
 
-def save(cursor: Cursor, producers: Iterable[Producer]) -> None:
+def compact(cursor: Cursor) -> None:
+    """Keep the newest line of each producer only."""
+    producers = load(cursor)
+    cursor.execute("DELETE FROM producers")
+    append(cursor, producers.values())
+
+
+def append(cursor: Cursor, producers: Iterable[Producer]) -> None:
+    """A line per producer, in the transaction that stores its report: appending is cheaper than replacing."""
     rows = [(p.name, p.last_seq, json.dumps(p.rejections), p.stored, p.missed, p.last_seen) for p in producers]
-    cursor.executemany("DELETE FROM producers WHERE producer = ?", [(row[0],) for row in rows])
-    cursor.executemany("INSERT INTO producers VALUES (?, ?, ?, ?, ?, ?)", rows)
+    if rows:
+        cursor.executemany("INSERT INTO producers VALUES (?, ?, ?, ?, ?, ?)", rows)
 
 
 def load_losses(cursor: Cursor) -> dict[str, dict[tuple[str, str], int]]:

@@ -1,0 +1,56 @@
+"""What most of the SDK's tests stand on: a monitor whose agent is a list in memory, and a clock that stands still."""
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tenure import Monitor, Settings
+from tenure.batcher import Batcher
+from tenure.testing import ManualClock, MemoryTransport
+from tenure.transport import Transport
+
+settings.register_profile("noisy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("noisy")  # a slow machine is no finding
+
+NOON = 1_718_625_600_000_000  # 2024-06-17 12:00 UTC
+
+
+@pytest.fixture
+def transport() -> MemoryTransport:
+    return MemoryTransport()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOON)
+
+
+@pytest.fixture
+def monitor(transport: MemoryTransport, clock: ManualClock) -> Iterator[Monitor]:
+    with Monitor("fraud", "3.2", settings=Settings(flush_interval=0.001), transport=transport, clock=clock) as monitor:
+        yield monitor
+
+
+class ShortPauses(random.Random):
+    """No time is lost between two attempts."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return min(b, max(a, 0.001))
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[..., Batcher]]:
+    """A batcher that reports to a transport, with settings by name."""
+    batchers = []
+
+    def make(transport: Transport, **settings: Any) -> Batcher:
+        chosen = Settings(**{"flush_interval": 0.001, "exit_timeout": 0.05, **settings})
+        batchers.append(Batcher(chosen, lambda: transport, ShortPauses()))
+        return batchers[-1]
+
+    yield make
+    for batcher in batchers:
+        batcher.close(timeout=0)

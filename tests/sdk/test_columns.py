@@ -1,0 +1,210 @@
+"""One column of anything a host may hold: its kind, its values, and what counts as missing."""
+
+import datetime as dt
+import math
+import struct
+from array import array
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenure.capture import wire_text
+from tenure.columns import encode_columns, is_missing, micros, packed
+from tenure.testing import column_values
+from tenure_proto.v1 import monitoring_pb2 as pb
+
+NAN, INF = math.nan, math.inf
+MOMENT = dt.datetime(2024, 6, 17, 12, tzinfo=dt.UTC)
+NAIVE = MOMENT.replace(tzinfo=None)
+MICROS = 1_718_625_600_000_000
+MIDNIGHT = MICROS - 12 * 3_600_000_000
+
+
+def decoded(values: Any) -> dict[int, list[Any]]:
+    """Kind → values of what is sent."""
+    return {column.kind: column_values(column, len(values)) for column in encode_columns("c", values)}
+
+
+NUMBERS = [
+    pytest.param([1.5, -2.0], [1.5, -2.0], id="floats"),
+    pytest.param((1, 2), [1.0, 2.0], id="ints"),
+    pytest.param([2**63, -(10**400), 10**400], [float(2**63), -INF, INF], id="ints beyond float64"),
+    pytest.param([INF, -INF, NAN, None], [INF, -INF, None, None], id="infinite and missing"),
+    pytest.param([None, None], [None, None], id="all missing"),
+    pytest.param([True, 2.5], [1.0, 2.5], id="bools among numbers"),
+    pytest.param([None, True, 2], [None, 1.0, 2.0], id="missing, then bools among numbers"),
+    pytest.param([Decimal("0.1"), Fraction(1, 2)], [0.1, 0.5], id="decimal and fraction"),
+    pytest.param([np.float32(0.5), np.int64(7)], [0.5, 7.0], id="numpy scalars"),
+    pytest.param([pd.NA, 1, pd.NaT], [None, 1.0, None], id="pandas scalars"),
+    pytest.param(np.array([1, 2], "uint8"), [1.0, 2.0], id="numpy uint8"),
+    pytest.param(np.array([1.5, NAN], ">f4"), [1.5, None], id="numpy big-endian"),
+    pytest.param(np.arange(6.0)[::3], [0.0, 3.0], id="numpy strided"),
+    pytest.param(np.array([None, 1], object), [None, 1.0], id="numpy objects"),
+    pytest.param(pd.Series([1, 2], index=[7, 7]), [1.0, 2.0], id="pandas int64"),
+    pytest.param(pd.Series([1, None], dtype="Int64"), [1.0, None], id="pandas Int64"),
+    pytest.param(pd.Series([1.5, None], dtype="Float32"), [1.5, None], id="pandas Float32"),
+    pytest.param(pd.Series([1, None], dtype="object"), [1.0, None], id="pandas objects"),
+    pytest.param(pl.Series([1, None]), [1.0, None], id="polars ints"),
+    pytest.param(pl.Series([Decimal("0.5"), None]), [0.5, None], id="polars decimals"),
+]
+BOOLEANS = [
+    pytest.param([True, False], [1.0, 0.0], id="bools"),
+    pytest.param([None, True], [None, 1.0], id="bools and missing"),
+    pytest.param(np.array([True, False]), [1.0, 0.0], id="numpy"),
+    pytest.param(pd.Series([True, None], dtype="boolean"), [1.0, None], id="pandas boolean"),
+    pytest.param(pl.Series([True, None]), [1.0, None], id="polars"),
+]
+DATETIMES = [
+    pytest.param([MOMENT, NAIVE, None], [MICROS, MICROS, None], id="datetimes"),
+    pytest.param([dt.date(2024, 6, 17)], [MIDNIGHT], id="dates"),
+    pytest.param([pd.Timestamp(MOMENT), pd.NaT], [MICROS, None], id="timestamps"),
+    pytest.param(np.array(["2024-06-17T12", "NaT"], "M8[ns]"), [MICROS, None], id="numpy ns"),
+    pytest.param(np.array(["2024-06-17", "NaT"], "M8[D]"), [MIDNIGHT, None], id="numpy days"),
+    pytest.param(pd.Series([NAIVE, None], dtype="datetime64[s]"), [MICROS, None], id="pandas naive"),
+    pytest.param(pd.Series([MOMENT, None]).dt.tz_convert("Asia/Tokyo"), [MICROS, None], id="pandas zone"),
+    pytest.param(pl.Series([NAIVE, None]), [MICROS, None], id="polars naive"),
+    pytest.param(pl.Series([MOMENT, None]).dt.convert_time_zone("Asia/Tokyo"), [MICROS, None], id="polars zone"),
+    pytest.param(pl.Series([dt.date(2024, 6, 17), None]), [MIDNIGHT, None], id="polars dates"),
+]
+TEXTS = [
+    pytest.param(["a", "b", "a"], ["a", "b", "a"], id="texts"),
+    pytest.param(["", "\0", "é"], ["", "\0", "é"], id="empty, NUL, accents"),
+    pytest.param(["a", None, NAN, pd.NA], ["a", None, None, None], id="texts and missing"),
+    pytest.param([NAN, "a"], [None, "a"], id="missing first"),
+    pytest.param([np.str_("a"), "a"], ["a", "a"], id="numpy scalars"),
+    pytest.param([(1, 2), {"k": 1}], ["(1, 2)", "{'k': 1}"], id="anything else as text"),
+    pytest.param(np.array(["a", "bb"]), ["a", "bb"], id="numpy"),
+    pytest.param(pd.Series(["a", None]), ["a", None], id="pandas"),
+    pytest.param(pd.Series(["a", None], dtype="object"), ["a", None], id="pandas objects"),
+    pytest.param(pd.Series(["a", None, "a"], dtype="category"), ["a", None, "a"], id="pandas category"),
+    pytest.param(pl.Series(["a", None]), ["a", None], id="polars"),
+    pytest.param(pl.Series(["a", None], dtype=pl.Categorical), ["a", None], id="polars category"),
+]
+
+
+@pytest.mark.parametrize(("values", "expected"), NUMBERS)
+def test_numbers(values: Any, expected: list[Any]) -> None:
+    assert decoded(values) == {pb.NUMBER: expected}
+
+
+@pytest.mark.parametrize(("values", "expected"), BOOLEANS)
+def test_booleans(values: Any, expected: list[Any]) -> None:
+    assert decoded(values) == {pb.BOOLEAN: expected}
+
+
+@pytest.mark.parametrize(("values", "expected"), DATETIMES)
+def test_datetimes(values: Any, expected: list[Any]) -> None:
+    assert decoded(values) == {pb.DATETIME: expected}
+
+
+@pytest.mark.parametrize(("values", "expected"), TEXTS)
+def test_texts(values: Any, expected: list[Any]) -> None:
+    assert decoded(values) == {pb.TEXT: expected}
+
+
+def test_numbers_and_texts_go_to_two_columns_of_one_name() -> None:
+    columns = encode_columns("c", [1, "one", None, True])
+
+    assert [column.name for column in columns] == ["c", "c"]
+    assert decoded([1, "one", None, True]) == {
+        pb.NUMBER: [1.0, None, None, 1.0],
+        pb.TEXT: [None, "one", None, None],
+    }
+
+
+@pytest.mark.parametrize("values", [[], ()])
+def test_no_rows_are_no_column(values: Any) -> None:
+    assert encode_columns("c", values) == []
+
+
+def test_the_wire_is_little_endian() -> None:
+    (number,) = encode_columns("c", [1.0, None])
+    (text,) = encode_columns("c", ["b", "a", None, "b"])
+
+    assert struct.unpack("<2d", number.numbers)[0] == 1.0
+    assert list(text.texts) == ["b", "a", ""]
+    assert struct.unpack("<4I", text.codes) == (0, 1, 2, 0)
+    assert text.validity == bytes([0b1011])
+
+
+@pytest.mark.parametrize("name", ["", "\0", "x" * 1000, "drop table; --", "a\ud800"])
+@pytest.mark.parametrize("values", [[1.0], ["a"], [1.0, "a"], np.array([1.0]), pd.Series([MOMENT])])
+def test_a_name_is_any_text(name: str, values: Any) -> None:
+    columns = encode_columns(name, values)
+
+    assert {column.name for column in columns} == {wire_text(name)}
+    assert b"".join(column.SerializeToString() for column in columns)
+
+
+def test_an_error_of_a_hosts_object_is_not_hidden() -> None:
+    class Broken:
+        def __float__(self) -> float:
+            raise RuntimeError("detached session")
+
+    with pytest.raises(RuntimeError, match="detached session"):
+        encode_columns("c", [1.0, Broken()])
+
+
+@given(values=st.lists(st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters())))
+def test_every_value_is_in_exactly_one_place(values: list[Any]) -> None:
+    columns = decoded(values)
+
+    assert len(columns) <= 2
+    for i, value in enumerate(values):
+        found = [column[i] for column in columns.values() if column[i] is not None]
+        assert len(found) == (0 if is_missing(value) else 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ("plain é 🐟\0", "plain é 🐟\0"),
+        ("\ud800", "�"),
+        ("a\udfffb\ud83d", "a�b�"),
+        ("\ud83d\udc1f", "🐟"),  # the two halves of a pair make the character they stand for
+    ],
+)
+def test_lone_surrogates_are_replaced_one_by_one(text: str, sent: str) -> None:
+    assert wire_text(text) == sent
+
+
+@pytest.mark.parametrize("missing", [None, NAN, np.float32(NAN), pd.NA, pd.NaT, np.datetime64("NaT")])
+def test_what_is_missing(missing: Any) -> None:
+    assert is_missing(missing)
+
+
+@pytest.mark.parametrize("present", [0, "", False, INF, "nan", (), np.float64(0)])
+def test_what_is_not_missing(present: Any) -> None:
+    assert not is_missing(present)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        [MOMENT],
+        [NAIVE],
+        [MICROS / 1e6],
+        (int(MICROS // 1_000_000),),
+        array("d", [MICROS / 1e6]),
+        np.array([MICROS / 1e6]),
+        np.array([NAIVE], "M8[s]"),
+        pd.Series([MOMENT]).dt.tz_convert("Asia/Tokyo"),
+        pd.DatetimeIndex([NAIVE]),
+        pl.Series([MOMENT]),
+        pl.Series([MICROS / 1e6]),
+    ],
+)
+def test_times_of_a_table(times: Any) -> None:
+    assert micros(times) == [MICROS]
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1)))
+def test_packed_blocks_are_little_endian(values: list[int]) -> None:
+    assert packed("q", values) == struct.pack(f"<{len(values)}q", *values)
