@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     parser.add_argument("--rate", type=float, default=20.0, help="orders per second; 0: as fast as they are answered")
     parser.add_argument("--orders", type=int, default=0, help="stop after so many; 0: never")
-    parser.add_argument("--drift-after", type=int, default=12_000, help="orders until the world changes")
+    parser.add_argument("--drift-after", type=int, default=6000, help="orders until the world changes")
     parser.add_argument("--seed", type=int, default=7)
     given = parser.parse_args()
     rng, pause = random.Random(given.seed), threading.Event()  # noqa: S311  # an example's traffic

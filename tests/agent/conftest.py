@@ -11,7 +11,10 @@ from prometheus_client import CollectorRegistry
 
 from tenure.columns import encode_columns, packed
 from tenure_agent.metrics import Metrics
-from tenure_agent.store import Database
+from tenure_agent.store import Database, outcomes, predictions
+from tenure_agent.store.catalogue import Catalogue
+from tenure_agent.store.database import Cursor
+from tenure_agent.wire import decode_batch, decode_outcomes
 from tenure_proto.v1 import monitoring_pb2 as pb
 
 SECOND = 1_000_000
@@ -82,3 +85,29 @@ def truths() -> Callable[..., pb.Outcomes]:
         return made
 
     return make
+
+
+@pytest.fixture
+def catalogue(database: Database) -> Catalogue:
+    return database.read(Catalogue).result()
+
+
+@pytest.fixture
+def put(database: Database, catalogue: Catalogue) -> Callable[..., None]:
+    """Store batches of one model, and outcomes, in one transaction; every batch has the next ingest number."""
+    newest = 0
+
+    def store(*batches: pb.Batch, truths: Sequence[pb.Outcomes] = ()) -> None:
+        def work(cursor: Cursor) -> None:
+            nonlocal newest
+            rows = [(newest + i, decode_batch(batch)) for i, batch in enumerate(batches, 1)]
+            told = [(newest + len(rows) + i, decode_outcomes(outcome)) for i, outcome in enumerate(truths, 1)]
+            newest += len(rows) + len(told)
+            if rows:
+                predictions.append(cursor, catalogue, rows, SECOND)
+            if told:
+                outcomes.append(cursor, catalogue, told, SECOND)
+
+        database.write(work).result()
+
+    return store

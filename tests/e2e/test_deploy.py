@@ -126,14 +126,14 @@ def test_the_images_are_built_from_what_is_there() -> None:
 
 
 @contextmanager
-def started(command: list[str], **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A child process and the first line it prints; ended by SIGTERM, which it must take well."""
+def started(command: list[str], **environment: str) -> Iterator[str]:
+    """The first line a child process prints; it is ended by SIGTERM, which it must take well."""
     pipe = subprocess.PIPE
     env = os.environ | environment
     with subprocess.Popen(command, env=env, stdout=pipe, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None
         try:
-            yield process, process.stdout.readline()
+            yield process.stdout.readline()
         finally:
             process.terminate()
             rest = process.stdout.read()
@@ -166,11 +166,11 @@ def test_rows_arrive(tmp_path: Path) -> None:
     program = Path(sys.executable).with_name(instruction("agent", "ENTRYPOINT")[0])
     arguments = [word.replace("/etc/tenure", str(tmp_path)) for word in instruction("agent", "CMD")]
     address = f"unix:{tmp_path}/agent.sock"
-    with started([str(program), *arguments]) as (_, said):
+    with started([str(program), *arguments]) as said:
         http = re.search(r"http://[\d.:]+", json.loads(said)["message"])
         assert http is not None
         assert healthy("agent", 9464, http[0])
-        with started(example("server.py"), TENURE_AGENT=address, PORT="0") as (_, line):
+        with started(example("server.py"), TENURE_AGENT=address, PORT="0") as line:
             url = line.split()[-1]
             assert healthy("example", 8000, url)
             options = ["--url", url, "--orders", "150", "--rate", "0", "--drift-after", "100"]
@@ -184,7 +184,7 @@ def test_rows_arrive(tmp_path: Path) -> None:
 
 
 def test_the_server_answers_without_an_agent(tmp_path: Path) -> None:
-    with started(example("server.py"), TENURE_AGENT=f"unix:{tmp_path}/nobody.sock", PORT="0") as (_, line):
+    with started(example("server.py"), TENURE_AGENT=f"unix:{tmp_path}/nobody.sock", PORT="0") as line:
         url = line.split()[-1]
         order = {"order_id": "A17", "amount": 12.5, "country": "NL", "account_age_days": 400}
         assert 0.0 < post(f"{url}/predict", order)["score"] < 0.5

@@ -175,6 +175,8 @@ def test_proxies_of_the_environment_are_not_for_us(
 ) -> None:
     for name in ("http_proxy", "https_proxy", "grpc_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("no_proxy", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
     address = serve("127.0.0.1:0")
 
     assert connect(address).report(report(1), DEADLINE).acked_seq == 1

@@ -50,12 +50,24 @@ class Database:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock_file = _lock(self.path)
         self.exports.mkdir(mode=0o700, exist_ok=True)
+        try:
+            self._open(memory, threads)
+        except BaseException:
+            os.close(self._lock_file)
+            raise
+
+    def _open(self, memory: int, threads: int) -> None:
         self._connection = duckdb.connect(str(self.path), config={"memory_limit": f"{memory}B", "threads": threads})
         self._lock_down()
         self._local = threading.local()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="tenure-writer")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="tenure-reader")
-        self.write(_migrate).result()
+        try:
+            self.write(_migrate).result()
+        except BaseException:
+            self._writer.shutdown()
+            self._connection.close()
+            raise
 
     def _lock_down(self) -> None:
         # The order matters: allowed_directories cannot be set once external access is off.

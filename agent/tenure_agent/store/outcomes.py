@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tenure_agent.store.catalogue import Catalogue, Model
 from tenure_agent.store.database import Cursor
-from tenure_agent.store.predictions import CHAMPION, filled, latest_outcomes, prediction_column
+from tenure_agent.store.predictions import CHAMPION, filled, label_as_text, latest_outcomes, prediction_column
 
 if TYPE_CHECKING:
     from tenure_agent.wire import Truths
@@ -73,7 +73,7 @@ def labelled(
     if column is None:
         return _labelled({"p": np.empty(0), "label": np.empty(0), "known": np.empty(0), "time": np.empty(0)})
     stored = f"t{column.number}" if column.has_texts else f"n{column.number}"
-    label = "coalesce(o.label_text, CAST(o.label_number AS VARCHAR))" if column.has_texts else "o.label_number"
+    label = label_as_text() if column.has_texts else "o.label_number"
     query = (
         f"SELECT r.{stored} AS p, {label} AS label, o.known, r.time FROM {model.table} r "
         f"JOIN ({latest_outcomes(model, known, since)}) o ON o.id = r.id "
@@ -102,7 +102,7 @@ def shared(cursor: Cursor, model: Model, series: Sequence[tuple[int | None, int]
         return Shared([np.empty(0) for _ in series], np.empty(0))
     start, end = span
     stored = f"t{column.number}" if column.has_texts else f"n{column.number}"
-    label = "coalesce(o.label_text, CAST(o.label_number AS VARCHAR))" if column.has_texts else "o.label_number"
+    label = label_as_text() if column.has_texts else "o.label_number"
     joins = []
     for i, (version, role) in enumerate(series):
         of_version = "" if version is None else f" AND version = {version:d}"

@@ -157,10 +157,13 @@ def export_labelled(cursor: Cursor, model: Model, start: int, end: int, known: i
     chosen = []
     for (part, name), column in model.columns.items():
         label = f"output.{name}" if part == OUTPUT else f"feature.{name}" if name in RESERVED else name
-        chosen += [f"r.{stored} AS {quoted(label)}" for stored in stored_names(column)[:1]]
+        if column.has_numbers and column.has_texts:
+            chosen.append(f"coalesce(r.t{column.number}, {as_text(f'r.n{column.number}')}) AS {quoted(label)}")
+        else:
+            chosen += [f"r.{stored} AS {quoted(label)}" for stored in stored_names(column)]
     query = (
         'SELECT r.id, make_timestamp(r.time) AS "time", make_timestamp(o.known) AS known, v.name AS version, '
-        f"coalesce(o.label_text, CAST(o.label_number AS VARCHAR)) AS label{''.join(', ' + c for c in chosen)} "
+        f"{label_as_text()} AS label{''.join(', ' + c for c in chosen)} "
         f"FROM {model.table} r JOIN versions v ON v.model = {model.number} AND v.version = r.version "
         f"JOIN ({latest_outcomes(model, known)}) o ON o.id = r.id "
         f"WHERE r.time >= {start:d} AND r.time < {end:d} AND r.role = {CHAMPION} ORDER BY r.time, r.id"
@@ -187,6 +190,15 @@ def stored_names(column: Column) -> list[str]:
     return [*names, f"t{column.number}"] if column.has_texts else names
 
 
+def as_text(number: str) -> str:
+    """A number as SQL text, as `reference.as_texts` writes it: whole ones without their point."""
+    return f"regexp_replace(CAST({number} AS VARCHAR), '[.]0$', '')"
+
+
+def label_as_text() -> str:
+    return f"coalesce(o.label_text, {as_text('o.label_number')})"
+
+
 def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
@@ -196,7 +208,7 @@ def filled(columns: dict[str, Any]) -> dict[str, Array]:
     plain: dict[str, Array] = {}
     for name, array in columns.items():
         if isinstance(array, np.ma.MaskedArray):
-            plain[name] = array.filled(np.nan if array.dtype.kind == "f" else None)
+            plain[name] = np.where(np.ma.getmaskarray(array), np.nan if array.dtype.kind == "f" else None, array.data)
         else:
             plain[name] = array
     return plain

@@ -108,6 +108,11 @@ def test_panels_have_their_own_place_and_number() -> None:
         taken |= cells
 
 
+def test_an_annotation_reads_alike_in_older_and_newer_grafana() -> None:
+    for note in DASHBOARD["annotations"]["list"]:
+        assert (note["expr"], note["step"]) == (note["target"]["expr"], note["target"]["interval"])
+
+
 def test_variables_are_datasource_model_and_version() -> None:
     assert list(VARIABLES) == ["datasource", "model", "version"]
     assert VARIABLES["datasource"]["query"] == "prometheus"

@@ -1,0 +1,27 @@
+"""One printed result: a figure, and what it is measured against."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """`value` in `unit`; `ratio` is value / base, `target` what the ratio should keep ("<= 0.1"), if anything."""
+
+    suite: str
+    name: str
+    value: float
+    unit: str
+    base: str = ""
+    ratio: float | None = None
+    target: str = ""
+
+    def document(self) -> dict[str, object]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        text = f"{self.suite:9} {self.name:44} {self.value:14,.3f} {self.unit}"
+        if self.ratio is not None:
+            text += f"   {self.ratio:8.4f} x {self.base}"
+        return text + (f"   (aim {self.target})" if self.target else "")

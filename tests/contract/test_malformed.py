@@ -1,0 +1,257 @@
+"""What contradicts itself is refused with a reason, whatever it is: never another error, never a wrong shape."""
+
+import random
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+from google.protobuf.message import DecodeError, Message
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenure_agent.wire import LATEST, MAX_ROWS, Malformed, decode_batch, decode_outcomes
+from tenure_proto.v1 import monitoring_pb2 as pb
+
+ROWS = 3
+INTS, FLOATS = struct.pack("<3q", 7, 8, 9), struct.pack("<3d", 1, 2, 3)
+
+
+def batch() -> pb.Batch:
+    return pb.Batch(
+        model="m",
+        version="1",
+        rows=ROWS,
+        times=INTS,
+        ids=pb.Ids(prefix="p", counters=INTS),
+        features=[
+            pb.Column(name="x", numbers=FLOATS, validity=b"\5"),
+            pb.Column(name="x", kind=pb.TEXT, texts=["a", "b"], codes=struct.pack("<3I", 0, 1, 0)),
+        ],
+        outputs=[pb.Column(name="prediction", numbers=FLOATS)],
+        latencies=struct.pack("<3f", 1, 2, 3),
+        errors=[pb.ErrorRow(row=2, type="KeyError")],
+    )
+
+
+def outcomes() -> pb.Outcomes:
+    return pb.Outcomes(
+        model="m",
+        ids=["A", "B", "C"],
+        times=INTS,
+        labels=pb.Column(name="label", numbers=FLOATS),
+        values=pb.Column(name="value", numbers=FLOATS),
+    )
+
+
+def columns(*kept: pb.Column) -> Callable[[pb.Batch], None]:
+    def change(message: pb.Batch) -> None:
+        del message.features[:]
+        message.features.extend(kept)
+
+    return change
+
+
+def texts(codes: tuple[int, ...], dictionary: list[str], **more: bytes) -> Callable[[pb.Batch], None]:
+    block = struct.pack(f"<{len(codes)}I", *codes)
+    return columns(pb.Column(name="t", kind=pb.TEXT, texts=dictionary, codes=block, **more))
+
+
+def change(**fields: object) -> Callable[[Message], None]:
+    def apply(message: Message) -> None:
+        for name, value in fields.items():
+            message.ClearField(name)
+            if isinstance(value, Message):
+                getattr(message, name).CopyFrom(value)
+            elif isinstance(value, list):
+                getattr(message, name).extend(value)
+            else:
+                setattr(message, name, value)
+
+    return apply
+
+
+NUMBER = pb.Column(name="x", numbers=FLOATS)
+BATCHES = {
+    "no rows": change(rows=0),
+    "more rows than are sent": change(rows=4),
+    "fewer rows than are sent": change(rows=2),
+    "too many rows": change(rows=MAX_ROWS + 1),
+    "the most rows a number can say": change(rows=2**32 - 1),
+    "no times": change(times=b""),
+    "a time cut short": change(times=INTS[:-1]),
+    "a time too many": change(times=INTS + INTS[:8]),
+    "a time before 1970": change(times=struct.pack("<3q", 7, -1, 7)),
+    "a time that is no time": change(times=struct.pack("<3q", 7, -(2**63), 7)),
+    "a time in nanoseconds": change(times=struct.pack("<3q", 7, LATEST + 1, 7)),
+    "no ids": change(ids=pb.Ids()),
+    "ids cut short": change(ids=pb.Ids(prefix="p", counters=INTS[:9])),
+    "an id too few": change(ids=pb.Ids(texts=["A", "B"])),
+    "an id too many": change(ids=pb.Ids(texts=["A", "B", "C", "D"])),
+    "latencies cut short": change(latencies=b"\0" * 11),
+    "a latency too few": change(latencies=b"\0" * 8),
+    "an error of no row": change(errors=[pb.ErrorRow(row=3, type="KeyError")]),
+    "numbers cut short": columns(pb.Column(name="x", numbers=FLOATS[:-1])),
+    "no numbers": columns(pb.Column(name="x")),
+    "a number too many": columns(pb.Column(name="x", numbers=FLOATS + FLOATS[:8])),
+    "validity too short": change(
+        rows=9,
+        times=INTS * 3,
+        ids=pb.Ids(counters=INTS * 3),
+        latencies=b"",
+        outputs=[],
+        features=[pb.Column(name="x", numbers=FLOATS * 3, validity=b"\1")],
+    ),
+    "an unknown kind": columns(pb.Column(name="x", kind=7, numbers=FLOATS)),  # type: ignore[arg-type]
+    "a code of no text": texts((0, 1, 2), ["a", "b"]),
+    "the greatest code": texts((0, 2**32 - 1, 0), ["a"]),
+    "no dictionary": texts((0, 0, 0), []),
+    "a code too few": texts((0, 0), ["a"]),
+    "numbers where texts should be": columns(pb.Column(name="x", kind=pb.TEXT, numbers=FLOATS)),
+    "a column twice": columns(NUMBER, NUMBER),
+    "a column twice, as another kind of number": columns(NUMBER, pb.Column(name="x", kind=pb.BOOLEAN, numbers=FLOATS)),
+}
+OUTCOMES = {
+    "no outcomes": change(ids=[]),
+    "an id too few": change(ids=["A", "B"]),
+    "times cut short": change(times=INTS[:-1]),
+    "a time before 1970": change(times=struct.pack("<3q", 7, -1, 7)),
+    "labels cut short": change(labels=pb.Column(numbers=FLOATS[:-1])),
+    "a label too few": change(labels=pb.Column(numbers=FLOATS[:-8])),
+    "a label of no text": change(labels=pb.Column(kind=pb.TEXT, texts=["a"], codes=struct.pack("<3I", 0, 1, 0))),
+    "labels without texts": change(labels=pb.Column(kind=pb.TEXT)),
+    "a value too many": change(values=pb.Column(numbers=FLOATS + FLOATS)),
+}
+
+
+def test_as_they_are_they_are_well_formed() -> None:
+    assert len(decode_batch(batch())) == len(decode_outcomes(outcomes())) == ROWS
+
+
+@pytest.mark.parametrize("fault", BATCHES)
+def test_a_batch_that_contradicts_itself(fault: str) -> None:
+    message = batch()
+    BATCHES[fault](message)
+
+    with pytest.raises(Malformed) as refused:
+        decode_batch(message)
+    assert refused.value.reason == "malformed"
+    assert str(refused.value)
+
+
+@pytest.mark.parametrize("fault", OUTCOMES)
+def test_outcomes_that_contradict_themselves(fault: str) -> None:
+    message = outcomes()
+    OUTCOMES[fault](message)
+
+    with pytest.raises(Malformed) as refused:
+        decode_outcomes(message)
+    assert refused.value.reason == "malformed"
+
+
+def check_batch(message: pb.Batch) -> bool:
+    """True where it decodes; then all its parts have its length."""
+    try:
+        decoded = decode_batch(message)
+    except Malformed:
+        return False
+    parts = (decoded.times, decoded.ids, decoded.latencies, decoded.errors, *(c.values for c in decoded.columns))
+    assert {len(part) for part in parts} == {message.rows}
+    assert all(isinstance(id_, str) for id_ in decoded.ids)
+    assert decoded.role in {0, 1, 2}
+    return True
+
+
+def check_outcomes(message: pb.Outcomes) -> bool:
+    try:
+        decoded = decode_outcomes(message)
+    except Malformed:
+        return False
+    parts = (decoded.ids, decoded.times, decoded.numbers, decoded.texts, decoded.values)
+    assert {len(part) for part in parts} == {len(message.ids)}
+    return True
+
+
+blocks = st.binary(max_size=33) | st.integers(0, 5).flatmap(lambda n: st.binary(min_size=8 * n, max_size=8 * n))
+words = st.lists(st.text(max_size=5), max_size=4)
+some_columns = st.builds(
+    pb.Column,
+    name=st.text(max_size=2),
+    kind=st.integers(0, 5),
+    numbers=blocks,
+    texts=words,
+    codes=blocks,
+    validity=blocks,
+)
+batches = st.builds(
+    pb.Batch,
+    model=st.text(max_size=5),
+    role=st.integers(0, 5),
+    rows=st.integers(0, 4) | st.integers(0, 2**32 - 1),
+    times=blocks | st.just(INTS),
+    ids=st.builds(pb.Ids, prefix=st.text(max_size=3), counters=blocks, texts=words),
+    features=st.lists(some_columns, max_size=3),
+    outputs=st.lists(some_columns, max_size=2),
+    latencies=blocks,
+    errors=st.lists(st.builds(pb.ErrorRow, row=st.integers(0, 9), type=st.text(max_size=5)), max_size=2),
+)
+some_outcomes = st.builds(
+    pb.Outcomes, ids=words, times=blocks | st.just(INTS), labels=some_columns, values=some_columns
+)
+
+
+@given(message=batches)
+def test_any_batch_is_decoded_or_malformed(message: pb.Batch) -> None:
+    assert check_batch(message) in {True, False}
+
+
+@given(message=some_outcomes)
+def test_any_outcomes_are_decoded_or_malformed(message: pb.Outcomes) -> None:
+    assert check_outcomes(message) in {True, False}
+
+
+def varint(number: int) -> bytes:
+    low, rest = number & 127, number >> 7
+    return bytes([low | 128]) + varint(rest) if rest else bytes([low])
+
+
+def tagged(field: int, value: int | bytes) -> bytes:
+    """One field as Protobuf writes it, whatever the schema says of its number."""
+    if isinstance(value, int):
+        return varint(field << 3) + varint(value)
+    return varint(field << 3 | 2) + varint(len(value)) + value
+
+
+payloads = st.recursive(
+    st.integers(0, 3) | st.integers(0, 2**64 - 1) | blocks | st.text(max_size=5).map(str.encode),
+    lambda inner: st.lists(st.builds(tagged, st.integers(1, 12), inner), max_size=8).map(b"".join),
+)
+
+
+@given(fields=st.lists(st.builds(tagged, st.integers(1, 12), payloads), max_size=12))
+def test_any_bytes_are_decoded_or_malformed(fields: list[bytes]) -> None:
+    block = b"".join(fields)
+    with suppress(DecodeError):
+        assert check_batch(pb.Batch.FromString(block)) in {True, False}
+    with suppress(DecodeError):
+        assert check_outcomes(pb.Outcomes.FromString(block)) in {True, False}
+
+
+@pytest.mark.parametrize("original", [batch(), outcomes()], ids=["batch", "outcomes"])
+def test_well_formed_bytes_with_faults_in_them(original: pb.Batch | pb.Outcomes) -> None:
+    """What a broken client sends: every byte changed in turn, and the rest cut off at every byte."""
+    rng = random.Random(7)
+    whole = original.SerializeToString()
+    broken = [whole[:end] for end in range(len(whole))]
+    for i in range(len(whole)):
+        broken += [whole[:i] + bytes([byte]) + whole[i + 1 :] for byte in (0, 255, rng.randrange(256))]
+    parsed = refused = 0
+    for block in broken:
+        try:
+            message = type(original).FromString(block)
+        except DecodeError:
+            continue
+        parsed += 1
+        refused += not (check_batch(message) if isinstance(message, pb.Batch) else check_outcomes(message))
+
+    assert 0 < refused < parsed < len(broken)
