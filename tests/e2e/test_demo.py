@@ -68,15 +68,15 @@ def test_what_was_retrained_is_better_on_the_same_later_rows(harmed: tuple[Summa
 def test_the_new_version_walks_the_lifecycle_with_who_and_why(harmed: tuple[Summary, str]) -> None:
     _, timeline = harmed
     steps = [
-        "version 2: production -> retraining by control-endpoint.",
-        "version 2: retraining -> evaluated by control-endpoint.",
-        "version 2: evaluated -> shadow by control-endpoint.",
-        "version 2: shadow -> staging by rollout.",
-        "version 2: staging -> production by rollout.",
+        "version 2: production -> retraining by control-endpoint",
+        "version 2: retraining -> evaluated by control-endpoint",
+        "version 2: evaluated -> shadow by control-endpoint",
+        "version 2: shadow -> staging by rollout",
+        "version 2: staging -> production by rollout",
     ]
     places = [timeline.index(step) for step in steps]
     assert places == sorted(places)
-    assert "version 1: production -> deprecated by rollout." in timeline
+    assert "version 1: production -> deprecated by rollout" in timeline
 
 
 def test_the_demo_leaves_a_folder_it_did_not_make_alone(tmp_path: Path) -> None:

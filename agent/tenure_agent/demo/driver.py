@@ -50,10 +50,13 @@ class Demo:
     def run(self) -> dict[str, Any]:
         """Fly, and sum up."""
         started = time.monotonic()
+        print("reading the flights and training version 1 ...", flush=True)
         flights = load_flights()
         live = flights[(flights.scheduled >= FIRST_DAY) & (flights.scheduled < self._until)]
         with Timeline(len(live)) as timeline:
-            timeline.say(f"{len(flights):,} real flights of 2013; version 1 is trained on those labelled before March")
+            timeline.say(
+                f"{len(flights):,} real flights of 2013; version 1 learns from those that had landed before March"
+            )
             self._launch(flights, timeline)
             with running(self._registry) as processes:
                 self._fly(Traffic(live), processes, timeline)

@@ -33,7 +33,8 @@ def retrain(registry: Registry, address: str, decision: dict[str, Any]) -> dict[
     if serving is None or serving.version != decision["version"]:
         return {"done": False, "why": f"version {decision['version']} is not in production any more"}
     version = str(max(int(one.version) for one in lineage.versions) + 1)
-    candidate = successor(serving, version, actor=ACTOR, reason=decision["reason"], now=now)
+    asked = f"asked for by decision {decision['id']} ({decision['trigger']})"
+    candidate = successor(serving, version, actor=ACTOR, reason=asked, now=now)
     rows = labelled_rows(address, now - TRAIN - HELD_OUT - dt.timedelta(days=2), now)
     later = rows[rows.known >= now - HELD_OUT]
     earlier = rows[(rows.known >= now - HELD_OUT - TRAIN) & (rows.known < now - HELD_OUT)]

@@ -7,7 +7,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from tenure.lifecycle import Transition
 
 LEVELS = {"OK": "green", "WARNING": "yellow", "CRITICAL": "bold red", "ERROR": "bold red", "INSUFFICIENT_DATA": "dim"}
 
@@ -16,7 +20,9 @@ class Timeline:
     """Prints to a terminal as it happens; without one, the lines only."""
 
     def __init__(self, flights: int) -> None:
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = Console(highlight=False)
+        if not self._console.is_terminal:
+            self._console.width = 10_000  # a file has no width to wrap at
         self._progress = Progress(
             TextColumn("{task.fields[day]}"),
             BarColumn(bar_width=None),
@@ -45,22 +51,23 @@ class Timeline:
         self._console.print(text)
 
     def verdict(self, change: dict[str, Any], time: dt.datetime) -> None:
-        before = change["previous"] or "nothing"
-        style = LEVELS[change["level"]]
-        self.say(
-            f"{time:%Y-%m-%d %H:%M}  [cyan]verdict [/]  version {change['version']} {change['check']}: "
-            f"{before} -> [{style}]{change['level']}[/]. {change['reason']}"
+        before = f"{change['previous']} -> " if change["previous"] else ""
+        level = f"{before}[{LEVELS[change['level']]}]{change['level']}[/]"
+        self._happened(
+            time, "cyan", "verdict", f"version {change['version']} {change['check']}: {level}", change["reason"]
         )
 
     def decision(self, decision: dict[str, Any]) -> None:
         time = dt.datetime.fromisoformat(decision["event_time"])
-        self.say(
-            f"{time:%Y-%m-%d %H:%M}  [magenta]decision[/]  [bold]{decision['action']}[/] version {decision['version']} "
-            f"({decision['urgency']}, {decision['trigger']}, {decision['state']}). {decision['reason']}"
-        )
+        what = f"[bold]{decision['action']}[/] version {decision['version']}"
+        how = f"{decision['urgency']}, {decision['trigger']}, {decision['state']}"
+        self._happened(time, "magenta", "decision", f"{what} ({how})", decision["reason"])
 
-    def step(self, version: str, step: Any) -> None:
-        self.say(
-            f"{step.time:%Y-%m-%d %H:%M}  [blue]lifecycle[/] version {version}: {step.source} -> "
-            f"[bold]{step.target}[/] by {step.actor}. {step.reason}"
-        )
+    def step(self, version: str, step: Transition) -> None:
+        what = f"version {version}: {step.source} -> [bold]{step.target}[/] by {step.actor}"
+        self._happened(step.time, "blue", "lifecycle", what, step.reason)
+
+    def _happened(self, time: dt.datetime, colour: str, kind: str, what: str, why: str) -> None:
+        """One thing that happened: what on the first line, why below it."""
+        self.say(f"{time:%Y-%m-%d %H:%M}  [{colour}]{kind:<9}[/]  {what}")
+        self._console.print(Padding(escape(why), (0, 0, 0, 29)))

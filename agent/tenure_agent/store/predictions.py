@@ -208,7 +208,8 @@ def filled(columns: dict[str, Any]) -> dict[str, Array]:
     plain: dict[str, Array] = {}
     for name, array in columns.items():
         if isinstance(array, np.ma.MaskedArray):
-            plain[name] = np.where(np.ma.getmaskarray(array), np.nan if array.dtype.kind == "f" else None, array.data)
+            missing: Any = np.nan if array.dtype.kind == "f" else None  # `filled(None)` would fill with "?"
+            plain[name] = np.where(np.ma.getmaskarray(array), missing, array.data)
         else:
             plain[name] = array
     return plain
