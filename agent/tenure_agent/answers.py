@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,7 @@ class Answers:
                     "reason": verdict.reason,
                     "rows": verdict.rows,
                     "window": {"start": iso(verdict.window.start), "end": iso(verdict.window.end)},
-                    "measures": dict(verdict.measures),
+                    "measures": {name: value for name, value in verdict.measures.items() if math.isfinite(value)},
                 }
                 for verdict in said
             ]
@@ -139,7 +140,7 @@ class Answers:
         shared = await self._database.async_read(lambda cursor: outcomes.shared(cursor, model, series, span))
         metrics = arguments.get("metrics") or [default_metric("binary")]
         measured = [
-            {name: measure(name, predictions_, shared.labels) for name in metrics}
+            {name: _finite(measure(name, predictions_, shared.labels)) for name in metrics}
             for predictions_ in shared.predictions
         ]
         return {"rows": len(shared.labels), "measures": measured}
@@ -167,6 +168,11 @@ class Answers:
         if name is None and len(known) == 1:
             return next(iter(known.values()))
         raise TenureError(f"model: {name!r} is unknown. Try: {', '.join(known) or 'wait for its first prediction'}")
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no NaN."""
+    return value if math.isfinite(value) else None
 
 
 def _role(one: Mapping[str, Any]) -> int:

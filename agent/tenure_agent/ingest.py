@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 QUEUE_BYTES = 64 << 20
 GROUP_BYTES = 16 << 20
+TOTALS = frozenset({"emitted", "acked"})  # told beside the losses, and none
 
 
 class Busy(Exception):
@@ -51,10 +53,11 @@ class Committed:
     oldest: int = 0
     newest: int = 0
 
-    def saw(self, times: Array) -> None:
-        low = int(times.min())
+    def saw(self, times: Array, now: int) -> None:
+        """A row from the future must not take the event clock there."""
+        low = min(int(times.min()), now)
         self.oldest = min(self.oldest, low) if self.oldest else low
-        self.newest = max(self.newest, int(times.max()))
+        self.newest = max(self.newest, min(int(times.max()), now))
 
 
 class Ingest:
@@ -90,6 +93,7 @@ class Ingest:
         self._producers: dict[str, Producer] = {}
         self._losses: dict[str, dict[tuple[str, str], int]] = {}
         self._batch = 0
+        self._stale = False
         self._task: asyncio.Task[None] | None = None
         self.newest = 0
 
@@ -99,7 +103,7 @@ class Ingest:
             self._producers = producers.load(cursor)
             self._losses = producers.load_losses(cursor)
             self._batch = predictions.newest_batch(cursor, self._catalogue)
-            self.newest = predictions.newest_time(cursor, self._catalogue)
+            self.newest = min(predictions.newest_time(cursor, self._catalogue), self._clock())
 
         await self._database.async_write(load)
         self._task = asyncio.create_task(self._run(), name="ingest")
@@ -136,9 +140,10 @@ class Ingest:
             self._queued_bytes -= size
             try:
                 await self._commit(group)
-            finally:
-                for _ in group:
-                    self._queue.task_done()
+            except Exception:
+                logger.exception("a group of %d reports was stored, what follows it failed", len(group))
+            for _ in group:
+                self._queue.task_done()
 
     async def _commit(self, group: Sequence[_Waiting]) -> None:
         requests = [waiting.request for waiting in group]
@@ -147,7 +152,9 @@ class Ingest:
             done = await self._database.async_write(lambda cursor: self._store(cursor, requests))
         except Exception as error:
             logger.exception("a group of %d reports was not committed", len(group))
-            await self._database.async_write(self._reload)
+            self._stale = True
+            with suppress(Exception):  # else the next group reloads first
+                await self._database.async_write(self._reload)
             self._metrics.commit_errors.inc()
             for waiting in group:
                 if not waiting.reply.done():
@@ -155,10 +162,10 @@ class Ingest:
             return
         self._metrics.commit_seconds.observe(asyncio.get_running_loop().time() - started)
         self.newest = max(self.newest, done.newest)
-        self._count(done)
         for waiting, reply in zip(group, done.replies, strict=True):
             if not waiting.reply.done():
                 waiting.reply.set_result(reply)
+        self._count(done)
         await self._committed(done.oldest, self.newest)
 
     def _reload(self, cursor: Cursor) -> None:
@@ -167,8 +174,11 @@ class Ingest:
         self._catalogue.models = fresh.models
         self._producers = producers.load(cursor)
         self._losses = producers.load_losses(cursor)
+        self._stale = False
 
     def _store(self, cursor: Cursor, requests: Sequence[pb.ReportRequest]) -> Committed:
+        if self._stale:
+            self._reload(cursor)
         done = Committed()
         now = self._clock()
         touched: dict[str, Producer] = {}
@@ -207,7 +217,7 @@ class Ingest:
                 continue
             done.batches.append((self._batch, rows))
             producer.stored += len(rows)
-            done.saw(rows.times)
+            done.saw(rows.times, now)
         for outcome in request.outcomes:
             try:
                 truths = decode_outcomes(outcome)
@@ -217,7 +227,7 @@ class Ingest:
                 continue
             done.truths.append((self._batch, truths))
             producer.stored += len(truths)
-            done.saw(truths.times)
+            done.saw(truths.times, now)
         producer.rejections = rejections
         done.rejected += rejections
         return _reply(request.seq, rejections)
@@ -231,7 +241,7 @@ class Ingest:
 
     def _take_losses(self, cursor: Cursor, producer: str, request: pb.ReportRequest, done: Committed) -> None:
         before = self._losses.get(producer, {})
-        told = {(loss.model, loss.reason): loss.rows for loss in request.losses}
+        told = {(loss.model, loss.reason): loss.rows for loss in request.losses if loss.reason not in TOTALS}
         if told in ({}, before):
             return
         for key, rows in told.items():
@@ -251,7 +261,7 @@ class Ingest:
             metrics.dropped.labels(metrics.known(model)[0], reason).inc(rows_)
         for (model, reason), rows_ in done.lost.items():
             if reason != "rejected":  # counted when we refused them
-                metrics.dropped.labels(metrics.known(model)[0], reason[:40]).inc(rows_)
+                metrics.dropped.labels(metrics.known(model)[0], metrics.reason(reason)).inc(rows_)
         metrics.missed.inc(done.missed)
         metrics.duplicates.inc(done.duplicates)
 

@@ -65,6 +65,10 @@ class Metrics:
         """Model and version as label values."""
         return self._capped("model", model), self._capped("version", version)
 
+    def reason(self, reason: str) -> str:
+        """Why rows were lost, as producers tell it."""
+        return self._capped("reason", reason[:40])
+
     def _capped(self, kind: str, name: str) -> str:
         names = self._names.setdefault(kind, set())
         if name not in names:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from tenure.errors import TenureError
 from tenure_agent import losses
 from tenure_agent.checks import drift as drift_check
 from tenure_agent.checks import performance as performance_check
@@ -34,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 MOST_LABELS = 16_000
 ENOUGH_LABELS = 8000
+FAST_LABELS = 1_000_000
 LABEL_HORIZON = 60 * 24 * HOUR
 UNJUDGED = frozenset({Level.INSUFFICIENT_DATA, Level.ERROR})
 
@@ -71,21 +73,31 @@ class Reviewer:
         self._config = config
         self._metrics = metrics
         self._clock = clock
+        self._lock = asyncio.Lock()  # two at once would count rows twice, and decide twice
         self._histories: dict[tuple[int, int, str], deque[tuple[Level, Level]]] = {}
         self.profiles = Profiles(database, config, clock)
 
     async def review(self, name: str, now: int) -> list[Verdict]:
         """Check a model at an event time; keep the verdicts and the decision they lead to."""
+        async with self._lock:
+            return await self._review(name, now)
+
+    async def _review(self, name: str, now: int) -> list[Verdict]:
         started = asyncio.get_running_loop().time()
         model, config = self._catalogue.models[name], self._config.model(name)
         version = await self._database.async_read(lambda cursor: predictions.champion(cursor, model, now))
         if version is None:
             return []
-        reference = await self.profiles.reference(model, version)
+        reference, broken = None, ""
+        try:
+            reference = await self.profiles.reference(model, version)
+        except TenureError as error:
+            logger.exception("the reference of %s cannot be used", name)
+            broken = str(error)
         labelled = await self._database.async_read(lambda cursor: self._labels(cursor, model, version, now))
         if reference is not None and not reference.losses:
             reference = await self.profiles.learn_losses(model, version, reference, now)
-        drift, drift_alone = await self._drift(model, version, reference, now)
+        drift, drift_alone = await self._drift(model, version, reference, now, broken)
         performance, performance_alone, emergency = self._performance(model, version, reference, labelled, now)
         decision = None
         retrain = config.retrain
@@ -131,6 +143,11 @@ class Reviewer:
         if len(labelled) < ENOUGH_LABELS and span < LABEL_HORIZON:  # a slow stream: look further back
             since = now - LABEL_HORIZON
             labelled = outcomes.labelled(cursor, model, version, since=since, known=now, newest=MOST_LABELS)
+        window = now - _micros(config.performance.window)
+        if len(labelled) == MOST_LABELS and labelled.known[0] > window:  # a fast stream: they must span the window
+            newest = performance_check.newest_needed(outcomes.count_known(cursor, model, window, now))
+            newest = min(newest, FAST_LABELS)
+            labelled = outcomes.labelled(cursor, model, version, since=now - span, known=now, newest=newest)
         return labelled
 
     def _past(self, cursor: Cursor, model: Model, version: int, config: ModelConfig, now: int) -> Past:
@@ -149,7 +166,9 @@ class Reviewer:
         if alone not in UNJUDGED:
             self._histories[model.number, version, verdict.check].append((alone, verdict.level))
 
-    async def _drift(self, model: Model, version: int, reference: Reference | None, now: int) -> tuple[Verdict, Level]:
+    async def _drift(
+        self, model: Model, version: int, reference: Reference | None, now: int, broken: str
+    ) -> tuple[Verdict, Level]:
         config = self._config.model(model.name)
         bucket = bucket_of(config)
         end = -(-now // bucket) * bucket
@@ -159,6 +178,8 @@ class Reviewer:
         def plain(level: Level, reason: str) -> tuple[Verdict, Level]:
             return Verdict(model.name, name, drift_check.CHECK, level, reason, window, 0), level
 
+        if broken:
+            return plain(Level.ERROR, f"the check failed: {broken}")
         if reference is None:
             needed = config.reference.first_rows
             return plain(Level.INSUFFICIENT_DATA, f"no reference yet: it is taken from the first {needed:,} rows")

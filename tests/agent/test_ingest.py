@@ -229,31 +229,29 @@ def test_a_failed_commit_leaves_nothing_behind(
     assert value("duplicate_reports_total") == 0
 
 
-def test_a_store_that_is_away_loses_no_report(
+def test_a_store_that_is_away_for_a_while_acks_nothing_it_does_not_hold(
     play: Play, batch: Batch, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = database._transact
 
-    def away(_: Any) -> Any:
-        raise RuntimeError("the database was invalidated")
+    def away(work: Callable[[Any], Any]) -> Any:
+        """What is done in memory is done, then the connection is lost; a reload gets no answer either."""
+
+        def lost(cursor: Any) -> None:
+            if work.__name__ != "_reload":
+                work(cursor)
+            raise RuntimeError("the database was invalidated")
+
+        return real(lost)
 
     async def story(ingest: Ingest) -> None:
         await ingest.report(report(1, batch({"x": [1.0]})))
-        monkeypatch.setattr(database, "_transact", lambda work: (real(work), away(work)) if False else _half(work))
+        monkeypatch.setattr(database, "_transact", away)
         for _ in range(2):
             with pytest.raises(RuntimeError):
                 await ingest.report(report(2, batch({"x": [2.0]}, version="2")))
         monkeypatch.setattr(database, "_transact", real)
         assert (await ingest.report(report(2, batch({"x": [2.0]}, version="2")))).acked_seq == 2
-
-    def _half(work: Callable[[Any], Any]) -> Any:
-        """The work is done in memory, then the connection is lost: neither commit nor reload answers."""
-
-        def lost(cursor: Any) -> Any:
-            work(cursor)
-            raise RuntimeError("the database was invalidated")
-
-        return real(lost)
 
     play(story)
     assert stored(database) == 2
@@ -284,21 +282,73 @@ def test_busy_when_the_queue_is_full(
     monkeypatch.setattr(ingest_module, "QUEUE_BYTES", requests[1].ByteSize() + 10)
 
     async def story(ingest: Ingest) -> None:
-        held = threading.Event()
-        database.write(lambda _: held.wait(60))  # the writer is busy: the first report leaves the queue, the second waits
+        go_on = threading.Event()
+        database.write(lambda _: go_on.wait(60))  # the writer is busy
         first = asyncio.create_task(ingest.report(requests[0]))
-        while ingest._queued_bytes or not first.done() and not ingest._queue._unfinished_tasks:  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+        while not ingest._queue.empty():  # until it is in hand
             await asyncio.sleep(0)
         second = asyncio.create_task(ingest.report(requests[1]))
         await asyncio.sleep(0)
         with pytest.raises(Busy):
             await ingest.report(requests[2])
-        held.set()
+        go_on.set()
         assert [(await one).acked_seq for one in (first, second)] == [1, 2]
         assert (await ingest.report(requests[2])).acked_seq == 3
 
     play(story)
     assert stored(database) == 300
+
+
+def test_a_row_from_the_future_does_not_move_the_event_clock(
+    play: Play, batch: Batch, database: Database, committed: list[tuple[int, int]]
+) -> None:
+    now, later = 10**15, 10**15 + 10 * 365 * 86_400 * SECOND
+
+    async def story(ingest: Ingest) -> None:
+        await ingest.report(report(1, batch({"x": [1.0]}, start=5 * SECOND)))
+        await ingest.report(report(2, batch({"x": [1.0]}, start=later)))
+
+    async def after_a_restart(ingest: Ingest) -> None:
+        assert ingest.newest == now
+
+    play(story, after_a_restart)
+    assert committed == [(5 * SECOND, 5 * SECOND), (now, now)]
+    assert stored(database) == 2
+
+
+def losses(**rows: int) -> list[pb.Loss]:
+    return [pb.Loss(model="fraud", reason=reason, rows=count) for reason, count in rows.items()]
+
+
+def test_losses_are_totals_and_counted_as_they_grow(play: Play, value: Value) -> None:
+    told = [losses(queue_full=5), losses(queue_full=7, rejected=2, emitted=100, acked=91), losses(queue_full=7)]
+
+    async def story(ingest: Ingest) -> None:
+        for seq, one in enumerate(told[:2], 1):
+            await ingest.report(report(seq, losses=one))
+        await ingest.report(report(1, producer="q", losses=losses(queue_full=1)))
+        assert ingest.dropped() == {"queue_full": 8, "rejected": 2}
+
+    async def after_a_restart(ingest: Ingest) -> None:
+        await ingest.report(report(3, losses=losses(queue_full=10, rejected=2)))
+        assert ingest.dropped() == {"queue_full": 11, "rejected": 2}
+
+    play(story, after_a_restart)
+    assert value("dropped_total", model="fraud", reason="queue_full") == 11
+    assert value("dropped_total", model="fraud", reason="rejected") == 0  # counted where it was refused
+    assert value("dropped_total", model="fraud", reason="emitted") == 0
+
+
+def test_reasons_from_outside_make_few_series(play: Play, metrics: Metrics) -> None:
+    async def story(ingest: Ingest) -> None:
+        await ingest.report(report(1, losses=losses(**{f"reason{i}": 1 for i in range(1000)})))
+
+    play(story)
+    [dropped] = [family for family in metrics.registry.collect() if family.name == "tenure_dropped"]
+    counted = [sample for sample in dropped.samples if sample.name == "tenure_dropped_total"]
+    assert len(counted) <= 201
+    assert sum(sample.value for sample in counted) == 1000
 
 
 def test_stop_commits_what_is_queued(play: Play, batch: Batch, database: Database) -> None:

@@ -41,10 +41,9 @@ class Endpoint:
         self._journal = journal
         self._events: dict[str, dict[str, Any]] = {}
         self._queue: asyncio.Queue[str] = asyncio.Queue()
-        if journal.exists():
-            for line in journal.read_text().splitlines():
-                entry = json.loads(line)
-                self._events.setdefault(entry["id"], {}).update(entry)
+        for line in _whole_lines(journal):
+            entry = json.loads(line)
+            self._events.setdefault(entry["id"], {}).update(entry)
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=1 << 20)
@@ -116,6 +115,16 @@ class Endpoint:
                 continue
             detail = output.decode(errors="replace").strip()[-2000:]
             self._note(id_, state=FAILED if process.returncode else DONE, detail=detail)
+
+
+def _whole_lines(journal: Path) -> list[bytes]:
+    """The lines of a journal; one that was cut off when the machine stopped was never answered for, and is removed."""
+    if not journal.exists():
+        return []
+    *lines, cut = journal.read_bytes().split(b"\n")
+    if cut:
+        os.truncate(journal, journal.stat().st_size - len(cut))
+    return lines
 
 
 async def _healthy(_: web.Request) -> web.Response:

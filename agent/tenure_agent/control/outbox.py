@@ -102,7 +102,8 @@ class Outbox:
         body, content_type = body_of(letter)
         headers = signed_headers(self._secret, letter.decision.id, body, content_type, dt.datetime.now(dt.UTC))
         try:
-            async with session.post(self._url, data=body, headers=headers) as response:
+            # A redirect followed would turn the POST into a GET, and count as taken.
+            async with session.post(self._url, data=body, headers=headers, allow_redirects=False) as response:
                 if response.status < 300:
                     return None, False
                 # 410 is Standard Webhooks' word for "never again".

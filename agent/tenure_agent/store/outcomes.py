@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tenure_agent.store.catalogue import Catalogue, Model
 from tenure_agent.store.database import Cursor
-from tenure_agent.store.predictions import CHAMPION, filled, label_as_text, latest_outcomes, prediction_column
+from tenure_agent.store.predictions import CHAMPION, filled, label_as_text, latest_outcomes, one, prediction_column
 
 if TYPE_CHECKING:
     from tenure_agent.wire import Truths
@@ -117,6 +117,12 @@ def shared(cursor: Cursor, model: Model, series: Sequence[tuple[int | None, int]
     )
     found = filled(cursor.execute(query).fetchnumpy())
     return Shared([found[f"p{i}"] for i in range(len(series))], found["label"])
+
+
+def count_known(cursor: Cursor, model: Model, start: int, end: int) -> int:
+    """Outcomes of a model that became known in [start, end]."""
+    query = "SELECT count(*) FROM outcomes WHERE model = ? AND time >= ? AND time <= ?"
+    return int(one(cursor.execute(query, [model.number, start, end]))[0])
 
 
 def count_outcomes(cursor: Cursor) -> list[tuple[int, int]]:
