@@ -51,7 +51,7 @@ def decide(situation: Situation) -> Decision | None:
         urgency = Urgency.EMERGENCY if s.emergency else Urgency.URGENT
         return _retrain(s, Trigger.PERFORMANCE_DEGRADED, urgency, _cause(s))
     if s.drift.level is Level.CRITICAL and not s.labels:
-        reason = f"{_capital(s.drift.reason)}, and there are no labels to tell whether it does harm."
+        reason = f"{s.drift.reason}, and there are no labels to tell whether it does harm."
         return _retrain(s, Trigger.DATA_DRIFT, Urgency.URGENT, reason)
     if s.schedule_due:
         return _retrain(s, Trigger.SCHEDULED, Urgency.ROUTINE, "The scheduled retraining is due.")

@@ -9,6 +9,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+MOST_NAMES = 200
 QUEUE_FULL, REJECTED, SHUTDOWN = "queue_full", "rejected", "shutdown"
 
 
@@ -20,6 +21,9 @@ class Stats:
     acked: int
     queued: int
     dropped: Mapping[str, int]
+    skipped: Mapping[str, int] = field(
+        default_factory=dict
+    )  # values that could be no feature, by name; their rows went on
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class Parcel:
 
     body: bytes
     rows: Mapping[str, int]
+    skipped: Mapping[str, int] = field(default_factory=dict)  # values left out, by feature
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ class Account:
     acked: Counter[str] = field(default_factory=Counter)
     dropped: dict[tuple[str, str], int] = field(default_factory=dict)  # (model, reason) → rows
     losses: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
 
     def drop(self, reason: str, rows: Mapping[str, int]) -> None:
         for model, count in rows.items():
@@ -55,7 +61,12 @@ class Account:
     def stats(self, model: str, queued: int) -> Stats:
         dropped = {reason: rows for (of, reason), rows in self.dropped.items() if of == model}
         acked = self.acked[model]
-        return Stats(acked + queued + sum(dropped.values()), acked, queued, dropped)
+        return Stats(acked + queued + sum(dropped.values()), acked, queued, dropped, dict(self.skipped))
+
+    def skip(self, values: Mapping[str, int]) -> None:
+        """Count values left out of rows; past 200 names under `other`."""
+        for name, count in values.items():
+            self.skipped[name if name in self.skipped or len(self.skipped) < MOST_NAMES else "other"] += count
 
 
 class Backlog:

@@ -49,6 +49,7 @@ class Batcher:
         self._connect = connect
         self._rng = rng or random.Random()  # noqa: S311  # jitter, not a secret
         self._limit = settings.queue_rows
+        self.half = settings.queue_rows >> 1  # waiting rows that wake a sender which is gathering
         self.counter = itertools.count()  # one for all monitors that share the prefix: it makes the ids of rows
         self.queue: deque[Capture] = deque()  # the same object for life: watched functions hold its append
         self._reset()
@@ -76,9 +77,9 @@ class Batcher:
 
     def put(self, capture: Capture) -> None:
         """Queue a capture; never waits, and never raises for a full queue: then the oldest is dropped."""
-        if len(self.queue) < self.room and type(capture) is not Table:
+        if len(self.queue) < self.room and not isinstance(capture, Table):
             self.queue.append(capture)
-            if self.asleep or len(self.queue) == self._limit >> 1:
+            if self.asleep or len(self.queue) == self.half:
                 self.wake()
         else:
             self._put_counted(capture)
@@ -204,7 +205,7 @@ class Batcher:
                     return
                 if not self._pending() and not self._wait_for_work():
                     continue
-                if not self._flushing and not self._failures and len(self.queue) < self._limit >> 1:
+                if not self._flushing and not self._failures and len(self.queue) < self.half:
                     self._changed.wait(self._settings.flush_interval)
             try:
                 self._encode()
@@ -252,6 +253,7 @@ class Batcher:
             self._taken = ()
             for result in results:
                 if isinstance(result, Parcel):
+                    self._account.skip(result.skipped)
                     self._backlog.add(result)
                 else:
                     self._account.drop(result.reason, result.rows)

@@ -7,12 +7,13 @@ copied as one block. Turning them into columns is the sender's work (columns.py)
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 CHAMPION, CHALLENGER, SHADOW = "champion", "challenger", "shadow"
 ROLES = (CHAMPION, CHALLENGER, SHADOW)
+PLAIN = frozenset({float, int, str, bool, type(None)})  # cannot be changed, and stand for themselves
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -63,7 +64,21 @@ class Truth(NamedTuple):
     time: int
 
 
-Capture = Row | Table | Truth
+# The common row: stream, features, output, start and end by `time.perf_counter_ns`, counter, error type. A plain tuple:
+# to make an instance of a class would cost the hot path as much again.
+Tick = tuple[Stream, Mapping[str, Any], Any, int, int, int, str | None]
+
+Capture = Tick | Row | Table | Truth
+
+
+class Unsupported:
+    """Stands for a value that cannot be a feature: it is left out and counted."""
+
+    def __repr__(self) -> str:
+        return "UNSUPPORTED"
+
+
+UNSUPPORTED = Unsupported()
 
 
 def micros_of(value: Any) -> int:
@@ -86,47 +101,10 @@ def wire_text(text: str) -> str:
 
 
 def rows_in(capture: Capture) -> int:
-    return capture.rows if type(capture) is Table else 1
+    return capture.rows if isinstance(capture, Table) else 1
 
 
 def model_of(capture: Capture) -> str:
-    return capture.model if type(capture) is Truth else capture.stream.model  # type: ignore[union-attr]
-
-
-def is_table(value: Any) -> bool:
-    """True for a data frame, a 2-D array or a list of dicts: many rows in one call."""
-    if isinstance(value, list):
-        return bool(value) and isinstance(value[0], Mapping)
-    return getattr(value, "ndim", None) == 2 or (hasattr(value, "columns") and hasattr(value, "shape"))
-
-
-def snapshot_table(value: Any) -> tuple[Any, int]:
-    """A copy of a table that the caller can no longer change, and its number of rows."""
-    if isinstance(value, list):
-        return [dict(row) for row in value], len(value)
-    if hasattr(value, "columns"):
-        copy = value.clone() if hasattr(value, "clone") else value.copy()
-        return copy, len(value)
-    return value.copy(), int(value.shape[0])
-
-
-def snapshot_output(value: Any) -> Any:
-    """A copy of what predict returned, where the caller could still change it."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, list):
-        return list(value)
-    copy = getattr(value, "copy", None)
-    return copy() if copy is not None and getattr(value, "ndim", 0) > 0 else value
-
-
-def columns_of(table: Any) -> dict[str, Sequence[Any]]:
-    """Columns by name. Called in the sender, so that even this costs the host nothing."""
-    if isinstance(table, list):
-        names = list(dict.fromkeys(name for row in table for name in row))
-        return {str(name): [row.get(name) for row in table] for name in names}
-    if isinstance(table, Mapping):
-        return {str(name): values for name, values in table.items()}
-    if hasattr(table, "columns"):
-        return {str(name): table[name] for name in table.columns}
-    return {f"x{i}": table[:, i] for i in range(table.shape[1])}
+    if isinstance(capture, Row | Table):
+        return capture.stream.model
+    return capture.model if isinstance(capture, Truth) else capture[0].model

@@ -7,8 +7,11 @@ or pandas; arrays and frames are used through their own methods when the host ha
 from __future__ import annotations
 
 import datetime as dt
+import enum
 import sys
+import uuid
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -21,6 +24,10 @@ _NAT = -(2**63)
 NAN = float("nan")
 
 
+class Unsortable(Exception):
+    """A value that is neither number nor text."""
+
+
 def packed(typecode: str, values: Iterable[Any]) -> bytes:
     """Values as a little-endian block of `typecode` (d, f, q, Q, I)."""
     block = array(typecode, values)
@@ -29,7 +36,7 @@ def packed(typecode: str, values: Iterable[Any]) -> bytes:
     return block.tobytes()
 
 
-def encode_columns(name: str, values: Sequence[Any]) -> list[pb.Column]:
+def encode_columns(name: str, values: Sequence[Any], skipped: Counter[str] | None = None) -> list[pb.Column]:
     """One column as it is sent; two of the same name where numbers and texts are mixed.
 
     Parameters
@@ -38,14 +45,17 @@ def encode_columns(name: str, values: Sequence[Any]) -> list[pb.Column]:
         The feature's name; any text.
     values
         A list, tuple, numpy array, pandas or polars Series: one value per row. None, NaN, NaT, NA and null are
-        missing.
+        missing. An Arrow column will do too.
+    skipped
+        Takes the number of values that can be no feature (lists, arbitrary objects), by name: they are missing.
     """
-    dtype = getattr(values, "dtype", None)
+    dtype = getattr(values, "dtype", None) or getattr(values, "type", None)
     if dtype is not None:
         fast = _encode_array(name, values, str(dtype))
         if fast is not None:
             return [fast]
-        values = values.tolist() if hasattr(values, "tolist") else list(values)
+        listed = getattr(values, "tolist", None) or getattr(values, "to_pylist", None)
+        values = list(values) if listed is None else listed()
     if not values:
         return []
     first = type(values[0])
@@ -53,12 +63,12 @@ def encode_columns(name: str, values: Sequence[Any]) -> list[pb.Column]:
         try:
             block = packed("d", values)
         except (TypeError, ValueError, OverflowError):
-            return _encode_mixed(name, values)
+            return _encode_mixed(name, values, skipped)
         kind = pb.BOOLEAN if first is bool and set(map(type, values)) == {bool} else pb.NUMBER
         return [pb.Column(name=wire_text(name), kind=kind, numbers=block)]
     if set(map(type, values)) == {str}:
         return [_text_column(name, values)]
-    return _encode_mixed(name, values)
+    return _encode_mixed(name, values, skipped)
 
 
 def micros(values: Sequence[Any]) -> list[int]:
@@ -86,7 +96,7 @@ def _encode_array(name: str, values: Any, dtype: str) -> pb.Column | None:
         numbers = moments.astype("<f8")
         numbers[moments == _NAT] = NAN
         return pb.Column(name=wire_text(name), kind=pb.DATETIME, numbers=numbers.tobytes())
-    if not lowered.startswith(("float", "int", "uint", "bool")):
+    if not lowered.startswith(("float", "double", "int", "uint", "bool")):
         return None
     kind = pb.BOOLEAN if lowered.startswith("bool") else pb.NUMBER
     if hasattr(values, "to_numpy"):
@@ -101,13 +111,18 @@ def _encode_array(name: str, values: Any, dtype: str) -> pb.Column | None:
     return pb.Column(name=wire_text(name), kind=kind, numbers=block.astype("<f8").tobytes())
 
 
-def _encode_mixed(name: str, values: Sequence[Any]) -> list[pb.Column]:
+def _encode_mixed(name: str, values: Sequence[Any], skipped: Counter[str] | None) -> list[pb.Column]:
     """Value by value: numbers go to one column, texts to another, what is missing to neither."""
     numbers: list[float] = []
     texts: list[str | None] = []
     kinds: set[pb.Kind] = set()
     for value in values:
-        number, text, kind = _sort_value(value)
+        try:
+            number, text, kind = _sort_value(value)
+        except Unsortable:
+            number, text, kind = NAN, None, None
+            if skipped is not None:
+                skipped[name] += 1
         numbers.append(number)
         texts.append(text)
         if kind is not None:
@@ -136,12 +151,18 @@ def _sort_value(value: Any) -> tuple[float, str | None, pb.Kind | None]:
         return float(value), None, pb.BOOLEAN
     if isinstance(value, dt.date):
         return float(micros_of(value)), None, pb.DATETIME
+    if isinstance(value, dt.timedelta):
+        return value.total_seconds(), None, pb.NUMBER
+    if isinstance(value, enum.Enum):
+        return _sort_value(value.value)
+    if isinstance(value, uuid.UUID | dt.time):
+        return NAN, str(value), pb.TEXT
     try:
         number = float(value)
     except OverflowError:
         return float("inf") if value > 0 else float("-inf"), None, pb.NUMBER
     except (TypeError, ValueError):
-        return NAN, str(value), pb.TEXT
+        raise Unsortable from None
     return number, None, None if is_missing(number) else pb.NUMBER  # pandas writes a missing text as NaN
 
 

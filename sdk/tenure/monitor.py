@@ -14,33 +14,17 @@ from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from tenure.backlog import Stats
 from tenure.batcher import Batcher
-from tenure.capture import (
-    CHAMPION,
-    ROLES,
-    Row,
-    Stream,
-    Table,
-    Truth,
-    is_table,
-    micros_of,
-    snapshot_output,
-    snapshot_table,
-    wire_text,
-)
+from tenure.capture import CHAMPION, ROLES, Row, Stream, Truth, micros_of, wire_text
 from tenure.errors import SettingError
+from tenure.features import Rows, rows_of, snapshot_output
 from tenure.settings import Settings
 from tenure.signature import Binding
 from tenure.transport import GrpcTransport, Transport
+from tenure.watch import CAPTURE_ERROR, Watch
 
 logger = logging.getLogger("tenure")
 P = ParamSpec("P")
 R = TypeVar("R")
-
-CAPTURE_ERROR = "capture_error"
-
-
-def _wall_clock() -> int:
-    return wall.time_ns() // 1000
 
 
 class Monitor:
@@ -58,7 +42,7 @@ class Monitor:
     transport
         Takes the reports instead of the agent: see `tenure.testing.MemoryTransport`. Errors of our own are then raised.
     clock
-        Gives the event time, in microseconds since 1970 UTC, where none is given.
+        Gives the event time, in microseconds since 1970 UTC, where none is given; default: the wall clock.
 
     Notes
     -----
@@ -73,7 +57,7 @@ class Monitor:
         agent: str | None = None,
         settings: Settings | None = None,
         transport: Transport | None = None,
-        clock: Callable[[], int] = _wall_clock,
+        clock: Callable[[], int] | None = None,
     ) -> None:
         if not model or not isinstance(model, str):
             raise SettingError("model", model, 'the model\'s name, such as Monitor("fraud_detector")')
@@ -88,7 +72,6 @@ class Monitor:
             self._batcher = _shared_batcher(settings)
         self._settings = settings
         self._clock = clock
-        self._counter = self._batcher.counter
         self._stream = Stream(self.model, self.version)
 
     @overload
@@ -126,27 +109,8 @@ class Monitor:
     def _watch(self, function: Callable[P, R], *, id: str | None, time: str | None, role: str) -> Callable[P, R]:
         if self._settings.disabled:
             return function
-        binding = Binding(function, id, time)
-        stream = self._streamed(None, role)
-        tick = wall.perf_counter_ns
-
-        @functools.wraps(function)
-        def watched(*args: P.args, **kwargs: P.kwargs) -> R:
-            try:
-                value = binding.snapshot(args, kwargs)
-            except Exception as error:  # noqa: BLE001  # the host never sees our errors
-                self._failed(error)
-                return function(*args, **kwargs)
-            started = tick()
-            try:
-                output = function(*args, **kwargs)
-            except BaseException as error:
-                self._submit(stream, binding, value, None, tick() - started, type(error).__name__)
-                raise
-            self._submit(stream, binding, value, output, tick() - started, None)
-            return output
-
-        return watched
+        binding, stream = Binding(function, id, time), self._streamed(None, role)
+        return Watch(self._batcher, stream, binding, self._clock, strict=self._settings.strict).wrap(function)
 
     def record(
         self,
@@ -179,13 +143,16 @@ class Monitor:
             return None
         try:
             stream = self._streamed(version, role)
-            if is_table(features):
-                self._put_table(stream, snapshot_table(features), prediction, id, time, -1, None)
+            found, said = rows_of(features), snapshot_output(prediction)
+            if isinstance(found, Rows):
+                if found.count:
+                    counter = self._batcher.reserve(found.count)
+                    self._batcher.put(found.captured(stream, said, counter, id=id, time=time, now=self._now()))
                 return None
-            counter = next(self._counter)
-            moment = self._clock() if time is None else micros_of(time)
+            counter = next(self._batcher.counter)
+            moment = self._now() if time is None else micros_of(time)
             given = None if id is None else str(id)
-            self._batcher.put(Row(stream, dict(features), snapshot_output(prediction), moment, counter, given))
+            self._batcher.put(Row(stream, found, said, moment, counter, given))
         except Exception as error:  # noqa: BLE001
             self._failed(error)
             return None
@@ -212,7 +179,7 @@ class Monitor:
             ids = list(id) if many else [id]
             labels, values, times = (_spread(given, len(ids), many) for given in (label, value, time))
             for one, truth, worth, moment in zip(ids, labels, values, times, strict=True):
-                known = self._clock() if moment is None else micros_of(moment)
+                known = self._now() if moment is None else micros_of(moment)
                 self._batcher.put(Truth(self.model, str(one), truth, worth, known))
         except Exception as error:  # noqa: BLE001
             self._failed(error)
@@ -244,54 +211,8 @@ class Monitor:
             return self._stream
         return Stream(self.model, self.version if version is None else str(version), role)
 
-    def _submit(
-        self, stream: Stream, binding: Binding, value: Any, output: Any, latency: int, error: str | None
-    ) -> None:
-        try:
-            if type(value) is dict:
-                given = None if binding.id is None else value.pop(binding.id, None)
-                moment = None if binding.time is None else value.pop(binding.time, None)
-                self._batcher.put(
-                    Row(
-                        stream,
-                        value,
-                        snapshot_output(output),
-                        self._clock() if moment is None else micros_of(moment),
-                        next(self._counter),
-                        None if given is None else str(given),
-                        latency,
-                        error,
-                    )
-                )
-            else:
-                self._put_table(stream, value, output, binding.id, binding.time, latency, error)
-        except Exception as failure:  # noqa: BLE001
-            self._failed(failure)
-
-    def _put_table(
-        self,
-        stream: Stream,
-        snapshot: tuple[Any, int],
-        output: Any,
-        id: Any,
-        time: Any,
-        latency: int,
-        error: str | None,
-    ) -> None:
-        columns, rows = snapshot
-        if not rows:
-            return
-        aside = frozenset(name for name in (id, time) if isinstance(name, str))
-        ids = _column(columns, id) if isinstance(id, str) else snapshot_output(id)
-        times = _column(columns, time) if isinstance(time, str) else snapshot_output(time)
-        if times is None:
-            times = self._clock()
-        elif not hasattr(times, "__len__"):
-            times = micros_of(times)
-        counter = self._batcher.reserve(rows)
-        self._batcher.put(
-            Table(stream, columns, snapshot_output(output), times, counter, rows, ids, latency, error, aside)
-        )
+    def _now(self) -> int:
+        return wall.time_ns() // 1000 if self._clock is None else self._clock()
 
     def _failed(self, error: Exception) -> None:
         """Our own error: raised in tests, counted and logged in production."""
@@ -299,10 +220,6 @@ class Monitor:
             raise error
         self._batcher.drop(CAPTURE_ERROR, self.model)
         logger.warning("tenure: a prediction of %s was not captured: %r", self.model, error)
-
-
-def _column(columns: Any, name: str) -> Any:
-    return [row.get(name) for row in columns] if isinstance(columns, list) else columns[name]
 
 
 def _spread(given: Any, length: int, many: bool) -> Iterable[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -9,8 +10,9 @@ from operator import itemgetter
 from typing import Any
 
 from tenure.backlog import Parcel, Unencodable
-from tenure.capture import ROLES, Capture, Row, Stream, Table, Truth, columns_of, model_of, rows_in, wire_text
+from tenure.capture import ROLES, Capture, Row, Stream, Table, Tick, Truth, model_of, rows_in, wire_text
 from tenure.columns import encode_columns, is_missing, micros, packed
+from tenure.features import columns_of
 from tenure.outputs import encode_row_outputs, encode_table_outputs
 from tenure_proto.v1 import monitoring_pb2 as pb
 
@@ -40,12 +42,13 @@ def _chunks(captures: Sequence[Capture]) -> Iterator[Sequence[Capture]]:
 def _encode_chunk(chunk: Sequence[Capture], prefix: str, limit: int) -> Iterator[Parcel | Unencodable]:
     error: Exception | None = None
     try:
-        body = _report(chunk, prefix).SerializeToString()
+        skipped: Counter[str] = Counter()
+        body = _report(chunk, prefix, skipped).SerializeToString()
     except Exception as raised:  # noqa: BLE001  # a host's object may raise anything when it is read
         error = raised
     else:
         if len(body) <= limit:
-            yield Parcel(body, _count(chunk))
+            yield Parcel(body, _count(chunk), skipped)
             return
     if len(chunk) > 1:
         middle = len(chunk) // 2
@@ -91,25 +94,42 @@ def _part(values: Any, cut: slice) -> Any:
     return values.iloc[cut] if hasattr(values, "iloc") else values[cut]  # pandas may read a plain slice as labels
 
 
-def _report(chunk: Sequence[Capture], prefix: str) -> pb.ReportRequest:
+def _report(chunk: Sequence[Capture], prefix: str, skipped: Counter[str]) -> pb.ReportRequest:
     report = pb.ReportRequest()
+    ticks: dict[Stream, list[Tick]] = {}
     rows: dict[Stream, list[Row]] = {}
     truths: dict[str, list[Truth]] = {}
     for capture in chunk:
-        if type(capture) is Row:
+        if isinstance(capture, Row):
             rows.setdefault(capture.stream, []).append(capture)
-        elif type(capture) is Table:
-            report.batches.append(_table_batch(capture, prefix))
-        elif type(capture) is Truth:
+        elif isinstance(capture, Table):
+            report.batches.append(_table_batch(capture, prefix, skipped))
+        elif isinstance(capture, Truth):
             truths.setdefault(capture.model, []).append(capture)
+        else:
+            ticks.setdefault(capture[0], []).append(capture)
+    for stream, made in ticks.items():
+        report.batches.append(_tick_batch(stream, made, prefix, skipped))
     for stream, group in rows.items():
-        report.batches.append(_row_batch(stream, group, prefix))
+        report.batches.append(_row_batch(stream, group, prefix, skipped))
     for model, outcomes in truths.items():
         report.outcomes.append(_outcomes(model, outcomes))
     return report
 
 
-def _row_batch(stream: Stream, group: list[Row], prefix: str) -> pb.Batch:
+def _tick_batch(stream: Stream, group: list[Tick], prefix: str, skipped: Counter[str]) -> pb.Batch:
+    batch = _batch(stream, len(group))
+    _, features, outputs, starts, ends, counters, errors = zip(*group, strict=True)
+    wall = time.time_ns() - time.perf_counter_ns()  # what turns the host's ticks into times
+    batch.times = packed("q", [(start + wall) // 1000 for start in starts])
+    batch.ids.prefix = prefix
+    batch.ids.counters = packed("Q", counters)
+    batch.latencies = packed("f", [(end - start) * 1e-9 for start, end in zip(starts, ends, strict=True)])
+    _fill(batch, features, outputs, errors, skipped)
+    return batch
+
+
+def _row_batch(stream: Stream, group: list[Row], prefix: str, skipped: Counter[str]) -> pb.Batch:
     batch = _batch(stream, len(group))
     _, features, outputs, times, counters, ids, latencies, errors = zip(*group, strict=True)
     batch.times = packed("q", times)
@@ -120,12 +140,23 @@ def _row_batch(stream: Stream, group: list[Row], prefix: str) -> pb.Batch:
     else:
         batch.ids.prefix = prefix
         batch.ids.counters = packed("Q", counters)
-    for name, values in _transposed(features):
-        batch.features.extend(encode_columns(name, values))
-    batch.outputs.extend(encode_row_outputs(outputs))
     _set_latencies(batch, latencies)
-    batch.errors.extend(pb.ErrorRow(row=i, type=error) for i, error in enumerate(errors) if error)
+    _fill(batch, features, outputs, errors, skipped)
     return batch
+
+
+def _fill(
+    batch: pb.Batch,
+    features: Sequence[Any],
+    outputs: Sequence[Any],
+    errors: Sequence[str | None],
+    skipped: Counter[str],
+) -> None:
+    for name, values in _transposed(features):
+        batch.features.extend(encode_columns(name, values, skipped))
+    batch.outputs.extend(encode_row_outputs(outputs))
+    if any(errors):
+        batch.errors.extend(pb.ErrorRow(row=i, type=error) for i, error in enumerate(errors) if error)
 
 
 def _transposed(features: Sequence[Any]) -> Iterator[tuple[str, Sequence[Any]]]:
@@ -142,7 +173,7 @@ def _transposed(features: Sequence[Any]) -> Iterator[tuple[str, Sequence[Any]]]:
     return zip(map(str, names), columns, strict=True)
 
 
-def _table_batch(table: Table, prefix: str) -> pb.Batch:
+def _table_batch(table: Table, prefix: str, skipped: Counter[str]) -> pb.Batch:
     batch = _batch(table.stream, table.rows)
     batch.times = packed("q", [table.times] * table.rows if isinstance(table.times, int) else micros(table.times))
     if table.ids is not None:
@@ -154,7 +185,7 @@ def _table_batch(table: Table, prefix: str) -> pb.Batch:
         batch.ids.counters = packed("Q", range(table.counter, table.counter + table.rows))
     for name, values in columns_of(table.columns).items():
         if name not in table.aside:
-            batch.features.extend(encode_columns(name, values))
+            batch.features.extend(encode_columns(name, values, skipped))
     if table.error is None:
         batch.outputs.extend(encode_table_outputs(table.output, table.rows))
     else:

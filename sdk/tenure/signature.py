@@ -6,13 +6,14 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tenure.capture import is_table, snapshot_table
+from tenure.features import Rows, features_of, features_of_row, flattened, is_row, table_of
 
 
 class Binding:
     """Reads one function's arguments.
 
-    A single mapping, table or array argument holds the features; otherwise the arguments are features by their names.
+    The one argument that is a row or rows holds the features, and plain arguments beside a row are features too; where
+    there is none, or several, the arguments are features by their names.
 
     Parameters
     ----------
@@ -33,35 +34,34 @@ class Binding:
         self._names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         self._skip = int(bool(self._names) and self._names[0] in {"self", "cls"})
 
-    def snapshot(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        """A dict of features, or a snapshot of a table with its number of rows."""
-        if len(args) == self._skip + 1 and not kwargs:
-            value = args[-1]
-            if type(value) is dict:
-                return value.copy()
-        elif len(args) == self._skip and len(kwargs) == 1:
-            value = next(iter(kwargs.values()))
-        else:
-            return self._named(args, kwargs)
-        if isinstance(value, Mapping):
-            return dict(value)
-        if is_table(value):
-            return snapshot_table(value)
-        if getattr(value, "ndim", 0) == 1:
-            return {f"x{i}": item for i, item in enumerate(value.tolist())}
-        return self._named(args, kwargs)
+    @property
+    def arity(self) -> int:
+        """Positional arguments of a call whose last one holds the features."""
+        return self._skip + 1
 
-    def _named(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        features: dict[str, Any] = {}
-        for i, value in enumerate(args[self._skip :], self._skip):
-            name = self._names[i] if i < len(self._names) else f"arg{i}"
-            if isinstance(value, Mapping):
-                features.update(value)
-            else:
-                features[name] = value
-        for name, value in kwargs.items():
-            if isinstance(value, Mapping):
-                features.update(value)
-            else:
-                features[name] = value
-        return features
+    @property
+    def simple(self) -> bool:
+        """Neither id nor time is to be looked for."""
+        return self.id is None and self.time is None
+
+    def snapshot(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any] | Rows:
+        """The features of a call, copied."""
+        if len(args) == self.arity and not kwargs:
+            found = features_of(args[-1])
+        elif len(args) == self._skip and len(kwargs) == 1:
+            found = features_of(next(iter(kwargs.values())))
+        else:
+            found = None
+        return self._named(args, kwargs) if found is None else found
+
+    def _named(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any] | Rows:
+        places = enumerate(args[self._skip :], self._skip)
+        named = {self._names[i] if i < len(self._names) else f"arg{i}": value for i, value in places} | dict(kwargs)
+        holders = [name for name, value in named.items() if is_row(value)]
+        tables = [rows for rows in map(table_of, named.values()) if rows is not None]
+        if len(tables) == 1 and not holders:
+            return tables[0]  # what stands beside it is the same for every row
+        if len(holders) == 1:
+            row = named.pop(holders[0])
+            return features_of_row(row) | flattened(named)
+        return flattened(named)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tenure.columns import encode_columns, packed
+from tenure.testing import ManualClock
+from tenure_agent.config import parse_config
+from tenure_agent.daemon import Agent
+from tenure_agent.ingest import Ingest
 from tenure_agent.metrics import Metrics
 from tenure_agent.store import Database, outcomes, predictions
 from tenure_agent.store.catalogue import Catalogue
@@ -111,3 +118,67 @@ def put(database: Database, catalogue: Catalogue) -> Callable[..., None]:
         database.write(work).result()
 
     return store
+
+
+@pytest.fixture
+def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AbstractContextManager[Agent]]:
+    """An agent in this process, by default as one without a configuration, in a folder of its own; it has its own loop."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TENURE_AGENT", raising=False)
+
+    @contextmanager
+    def run(document: Mapping[str, Any] | None = None) -> Iterator[Agent]:
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever)
+        thread.start()
+
+        def call(coroutine: Coroutine[Any, Any, None]) -> None:
+            asyncio.run_coroutine_threadsafe(coroutine, loop).result(60)
+
+        agent = Agent(parse_config({"http": "127.0.0.1:0"} | dict(document or {}), "a test"))
+        try:
+            call(agent.start())
+            yield agent
+            call(agent.stop())
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.run_until_complete(_ended(asyncio.all_tasks(loop)))
+            loop.close()
+
+    return run
+
+
+@pytest.fixture
+def committed() -> list[tuple[int, int]]:
+    """(oldest, newest) event time of every commit, as `ingesting` was told."""
+    return []
+
+
+@pytest.fixture
+def ingesting(database: Database, metrics: Metrics, committed: list[tuple[int, int]]) -> Callable[..., None]:
+    """Run stories one after the other, each with an ingest that was just started on the same store."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Ingest]:
+        async def note(oldest: int, newest: int) -> None:
+            committed.append((oldest, newest))
+
+        catalogue = await database.async_read(Catalogue)
+        ingest = Ingest(database, catalogue, metrics, ManualClock(10**15), note)
+        await ingest.start()
+        yield ingest
+        await ingest.stop()
+
+    async def run(stories: tuple[Callable[[Ingest], Awaitable[None]], ...]) -> None:
+        for story in stories:
+            async with asyncio.timeout(60), opened() as ingest:
+                await story(ingest)
+
+    return lambda *stories: asyncio.run(run(stories))
+
+
+async def _ended(tasks: set[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

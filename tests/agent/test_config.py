@@ -180,7 +180,11 @@ def test_monday_means_monday() -> None:
     monday = datetime(2024, 1, 1, 3, tzinfo=UTC)
     assert monday.strftime("%A") == "Monday"
 
-    due = [monday + i * day for i in range(14) if schedule_due(schedule, micros(monday + i * day) - 1, micros(monday + i * day))]
+    due = [
+        monday + i * day
+        for i in range(14)
+        if schedule_due(schedule, micros(monday + i * day) - 1, micros(monday + i * day))
+    ]
 
     assert due == [monday, monday + 7 * day]
 

@@ -118,8 +118,8 @@ def test_ks_is_within_one_bin_whatever_the_rounding(seed: int, n: int, m: int, d
 
 @pytest.mark.parametrize(("reference", "_"), PAIRS.values(), ids=PAIRS)
 def test_identical_samples_do_not_differ(reference: Array, _: Array) -> None:
-    assert ks(reference, reference) == (0.0, pytest.approx(1.0))
-    assert psi(reference, reference) == (0.0, pytest.approx(1.0))
+    assert ks(reference, reference) == pytest.approx((0.0, 1.0))
+    assert psi(reference, reference) == pytest.approx((0.0, 1.0))
 
 
 @LAWS
@@ -177,7 +177,9 @@ def test_ks_leaves_categories_alone() -> None:
 @pytest.mark.parametrize("name", DETECTORS)
 def test_columns_do_not_disturb_each_other(name: str) -> None:
     rng = np.random.default_rng(2)
-    old = {("feature", f"c{i}"): rng.normal(size=2000) for i in range(5)} | {("feature", "t"): texts(rng.choice(3, 2000))}
+    old = {("feature", f"c{i}"): rng.normal(size=2000) for i in range(5)} | {
+        ("feature", "t"): texts(rng.choice(3, 2000))
+    }
     new = {key: values[:500] for key, values in old.items()}
     new["feature", "c3"] = new["feature", "c3"] + 1
     new["feature", "c4"] = np.full(500, np.nan)
@@ -208,7 +210,9 @@ def test_psi_p_value_is_honest_when_nothing_changed(categories: int, n: int, m: 
     shares = np.full(categories, 1 / categories)
     p_values = []
     for _ in range(150):
-        built = build_reference("m", "1", {KEY: texts(rng.choice(categories, n, p=shares))}, declared={"x": "categorical"})
+        built = build_reference(
+            "m", "1", {KEY: texts(rng.choice(categories, n, p=shares))}, declared={"x": "categorical"}
+        )
         [summary] = summarise(built, {KEY: texts(rng.choice(categories, m, p=shares))}, np.zeros(m, int), 1)
         p_values.append(float(population_stability_index(built, summary).p_value[0]))
     assert np.mean(np.array(p_values) < 0.01) <= 0.05

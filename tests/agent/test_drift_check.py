@@ -77,7 +77,9 @@ def test_the_same_is_ok_with_every_reading() -> None:
     assert {r.n for r in verdict.readings} == {600}
 
 
-@pytest.mark.parametrize(("shift", "level"), [(0.0, Level.OK), (0.1, Level.OK), (0.35, Level.WARNING), (1.5, Level.CRITICAL)])
+@pytest.mark.parametrize(
+    ("shift", "level"), [(0.0, Level.OK), (0.1, Level.OK), (0.35, Level.WARNING), (1.5, Level.CRITICAL)]
+)
 def test_larger_shifts_are_graver(shift: float, level: Level) -> None:
     verdict = check(reference(), window(shift))
     assert verdict.level is level

@@ -32,7 +32,9 @@ def python(code: str) -> str:
 
 
 # Appends the event's action and id to a file, and says what it did.
-NOTE = "import json,sys; e=json.load(sys.stdin); open({!r},'a').write(e['data']['action']+'\\n'); print('noted', e['id'])"
+NOTE = (
+    "import json,sys; e=json.load(sys.stdin); open({!r},'a').write(e['data']['action']+'\\n'); print('noted', e['id'])"
+)
 
 
 def letter(hour: int = 1, action: Action = Action.RETRAIN, mode: str = "act") -> Letter:
@@ -65,7 +67,7 @@ class Control:
         """All decisions, once so many of them have an end."""
         async with asyncio.timeout(60):
             while sum(one["state"] in {"done", "failed", "kept"} for one in await self.listed()) < states:
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(0.005)  # the endpoint tells nobody
         return await self.listed()
 
 
@@ -177,6 +179,7 @@ def test_advice_is_kept_and_not_run(journal: Path, tmp_path: Path, mode: str) ->
         ("/there/is/no/such/command", "FileNotFoundError"),
         (python("import os; os.kill(os.getpid(), 9)"), ""),
     ],
+    ids=["exits", "absent", "killed"],
 )
 def test_a_command_that_fails_is_told(journal: Path, command: str, detail: str) -> None:
     async def story() -> None:
@@ -225,20 +228,23 @@ def test_what_was_not_done_when_it_stopped_is_run(journal: Path, tmp_path: Path,
 
 
 def test_a_line_cut_off_by_a_crash_is_forgotten_and_comes_again(journal: Path) -> None:
-    async def story() -> None:
+    async def before() -> None:
         async with serving(journal) as control:
             await control.post(letter(1))
             await control.post(letter(2))
-        whole = journal.read_bytes()
-        journal.write_bytes(whole[:-10])
+
+    async def after() -> None:
         async with serving(journal) as control:
             assert len(await control.listed()) == 1
             assert (await control.post(letter(2)))[0] == 202
         async with serving(journal) as control:
             assert [one["state"] for one in await control.listed()] == ["kept", "kept"]
-        assert journal.read_bytes() == whole
 
-    asyncio.run(story())
+    asyncio.run(before())
+    whole = journal.read_bytes()
+    journal.write_bytes(whole[:-10])
+    asyncio.run(after())
+    assert journal.read_bytes() == whole
 
 
 def test_too_large_is_refused(journal: Path) -> None:
@@ -258,7 +264,7 @@ def test_secrets_are_read_and_never_shown(tmp_path: Path) -> None:
 
     for content in ("", "whsec_", "p\u00e4ssword"):
         path.write_text(content)
-        with pytest.raises(SettingError, match="control.secret_file") as refused:
+        with pytest.raises(SettingError, match=r"control\.secret_file") as refused:
             read_secret(path)
         assert "Try: tenure-agent control secret --out FILE" in str(refused.value)
         assert "ssword" not in str(refused.value)

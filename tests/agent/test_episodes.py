@@ -55,7 +55,13 @@ def test_three_of_four_to_open_three_to_close(raw: str, before: str, shown: str)
 
 @pytest.mark.parametrize(
     ("raw", "before", "open_after", "close_after", "shown"),
-    [("c", "o", 1, 1, "c"), ("co", "c", 1, 1, "c"), ("coo", "c", 1, 2, "o"), ("cc", "o", 2, 5, "c"), ("ccoooo", "c", 2, 5, "c")],
+    [
+        ("c", "o", 1, 1, "c"),
+        ("co", "c", 1, 1, "c"),
+        ("coo", "c", 1, 2, "o"),
+        ("cc", "o", 2, 5, "c"),
+        ("ccoooo", "c", 2, 5, "c"),
+    ],
 )
 def test_other_settings(raw: str, before: str, open_after: int, close_after: int, shown: str) -> None:
     levels = [LETTERS[letter] for letter in raw]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -56,7 +57,7 @@ def literal_variance(losses: Sequence[float]) -> tuple[float, int, int]:
     def lag_one(values: list[float]) -> float:
         centre = math.fsum(values) / len(values)
         spread = math.fsum((v - centre) ** 2 for v in values)
-        pairs = zip(values, values[1:], strict=False)
+        pairs = itertools.pairwise(values)
         return math.fsum((a - centre) * (b - centre) for a, b in pairs) / spread if spread else 0.0
 
     b = 1

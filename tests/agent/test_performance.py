@@ -205,7 +205,12 @@ def test_a_reference_without_losses_is_never_ok() -> None:
 
 @pytest.mark.parametrize(
     ("metric", "minimum", "level"),
-    [("accuracy", 0.99, Level.CRITICAL), ("accuracy", 0.1, Level.OK), ("brier", 0.001, Level.CRITICAL), ("brier", 0.9, Level.OK)],
+    [
+        ("accuracy", 0.99, Level.CRITICAL),
+        ("accuracy", 0.1, Level.OK),
+        ("brier", 0.001, Level.CRITICAL),
+        ("brier", 0.9, Level.OK),
+    ],
 )
 def test_minimum(metric: str, minimum: float, level: Level) -> None:
     verdict = check(*labelled(4000, 1), metric=metric, minimum=minimum)

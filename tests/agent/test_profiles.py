@@ -149,10 +149,18 @@ def test_a_window_counts_every_row_once_however_it_came(seat: Callable[..., Seat
 def test_a_window_is_of_its_minutes(seat: Callable[..., Seat], batch: Batch, put: Put) -> None:
     put(batch({"x": normal(600)}, start=0))
     asked = seat()
-    assert [asked.window(start, end)[1] for start, end in ((0, 10), (0, 1), (3, 5), (9, 99), (10, 99))] == [600, 60, 120, 60, 0]
+    assert [asked.window(start, end)[1] for start, end in ((0, 10), (0, 1), (3, 5), (9, 99), (10, 99))] == [
+        600,
+        60,
+        120,
+        60,
+        0,
+    ]
 
 
-def test_missing_is_counted_and_a_text_where_a_number_was_too(seat: Callable[..., Seat], batch: Batch, put: Put) -> None:
+def test_missing_is_counted_and_a_text_where_a_number_was_too(
+    seat: Callable[..., Seat], batch: Batch, put: Put
+) -> None:
     put(batch({"x": normal(250), "y": normal(250)}))
     asked = seat()
     asked.reference()
@@ -201,7 +209,11 @@ NUMBERS, TEXTS = np.array([1.0, 2.5, np.nan]), np.array(["a", None, "c"], object
         ({"n1": np.array([np.nan, 2.5, np.nan]), "t1": TEXTS}, None, ["a", "2.5", "c"]),
         ({"n1": np.array([np.nan, 2.5, np.nan]), "t1": TEXTS}, "numeric", [None, 2.5, None]),
         ({"n1": np.array([1.0, 2.0, np.nan]), "t1": np.array([None, None, "c"], object)}, None, [1.0, 2.0, None]),
-        ({"n1": np.array([1.0, 2.0, np.nan]), "t1": np.array([None, None, "c"], object)}, "categorical", ["1", "2", "c"]),
+        (
+            {"n1": np.array([1.0, 2.0, np.nan]), "t1": np.array([None, None, "c"], object)},
+            "categorical",
+            ["1", "2", "c"],
+        ),
     ],
 )
 def test_reading_a_column(stored: dict[str, Array], kind: str | None, read: list[Any]) -> None:

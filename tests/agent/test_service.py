@@ -68,7 +68,7 @@ class Client:
         self.ingest, self.port, self.channel = ingest, port, channel
         self.monitoring = wire.MonitoringStub(channel)
         self.operator = wire.OperatorStub(channel)
-        self.health = health_pb2_grpc.HealthStub(channel)
+        self.health: Any = health_pb2_grpc.HealthStub(channel)
 
     async def ask(self, verb: str, arguments: str = "{}") -> Any:
         return json.loads((await self.operator.Ask(pb.AskRequest(verb=verb, arguments=arguments), timeout=60)).answer)
@@ -128,7 +128,9 @@ def test_a_verb_is_answered(play: Play) -> None:
         ("echo", "not json", Code.INTERNAL, "the agent could not answer; its log says why"),
     ],
 )
-def test_a_verb_that_cannot_be_answered(play: Play, verb: str, arguments: str, code: grpc.StatusCode, details: str) -> None:
+def test_a_verb_that_cannot_be_answered(
+    play: Play, verb: str, arguments: str, code: grpc.StatusCode, details: str
+) -> None:
     async def story(client: Client) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await client.ask(verb, arguments)
@@ -176,11 +178,9 @@ def test_reports_on_a_stream_are_acked_in_their_order(play: Play) -> None:
 def test_a_stream_ends_with_the_report_that_is_not_taken(play: Play, failure: str, code: grpc.StatusCode) -> None:
     async def story(client: Client) -> None:
         call = client.monitoring.StreamReports(iter([report(seq=1), report(failure), report(seq=3)]))
-        acked = []
+        assert (await call.read()).acked_seq == 1
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            async for reply in call:
-                acked.append(reply.acked_seq)  # noqa: PERF401  # what came before the failure is kept
-        assert acked == [1]
+            await call.read()
         assert refused.value.code() is code
         assert SECRET not in str(refused.value)
         assert [request.seq for request in client.ingest.seen] == [1, 1]

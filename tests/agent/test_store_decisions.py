@@ -114,9 +114,7 @@ def test_document_is_json(keep: Callable[..., bool], read: Run) -> None:
     assert document["id"] == decision().id
 
 
-def test_a_row_that_was_tampered_with_is_not_posted(
-    database: Database, keep: Callable[..., bool], read: Run
-) -> None:
+def test_a_row_that_was_tampered_with_is_not_posted(database: Database, keep: Callable[..., bool], read: Run) -> None:
     keep(decision())
     database.write(lambda c: c.execute("UPDATE decisions SET action = 'rollback'")).result()
     with pytest.raises(LookupError, match="does not match its own content"):

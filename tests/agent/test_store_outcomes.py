@@ -143,7 +143,9 @@ def test_versions_side_by_side_on_rows_all_of_them_scored(
     database: Database, catalogue: Catalogue, batch: Batch, truths: Truths, put: Put
 ) -> None:
     put(
-        batch({"x": [0.0] * 3}, version="2", role=pb.SHADOW, ids=["a", "b", "z"], outputs={"prediction": [0.7, 0.8, 0.9]}),
+        batch(
+            {"x": [0.0] * 3}, version="2", role=pb.SHADOW, ids=["a", "b", "z"], outputs={"prediction": [0.7, 0.8, 0.9]}
+        ),
         truths=[truths({"a": 1, "b": 0, "c": 1}, known=[10 * SECOND, 11 * SECOND, 12 * SECOND])],
     )
     model = catalogue.models["fraud"]

@@ -91,7 +91,9 @@ def test_rows_of_a_version_by_ingest_number(database: Database, catalogue: Catal
     assert after(2, 2, 9) == []
 
 
-@pytest.mark.parametrize(("after", "rows", "upto"), [(0, 1, 1), (0, 2, 2), (0, 3, 2), (0, 4, 3), (0, 99, 3), (2, 1, 3), (3, 9, 3)])
+@pytest.mark.parametrize(
+    ("after", "rows", "upto"), [(0, 1, 1), (0, 2, 2), (0, 3, 2), (0, 4, 3), (0, 99, 3), (2, 1, 3), (3, 9, 3)]
+)
 def test_ingest_numbers_in_chunks(
     database: Database, catalogue: Catalogue, batch: Batch, put: Put, after: int, rows: int, upto: int
 ) -> None:
@@ -159,9 +161,7 @@ def exported(database: Database, model: Model, start: int, end: int, known: int)
     return found
 
 
-def test_export_reads_back(
-    database: Database, catalogue: Catalogue, batch: Batch, truths: Truths, put: Put
-) -> None:
+def test_export_reads_back(database: Database, catalogue: Catalogue, batch: Batch, truths: Truths, put: Put) -> None:
     put(
         batch(
             {"amount": [1.0, 2.0, None, 4.0], 'a "quoted"; name': ["x", None, "z", "w"]},

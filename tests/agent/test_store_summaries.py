@@ -48,7 +48,7 @@ def test_summaries_of_a_window_add_up(write: Run, read: Run) -> None:
     write(lambda c: summaries.append(c, 1, 2, built.hash, 3, [(0, 2 * MINUTE, summary(built, 400))]))
 
     def rows(start: int, end: int, **other: Any) -> int:
-        key = {"version": 1, "role": 0, "hash": built.hash} | other
+        key: dict[str, Any] = {"version": 1, "role": 0, "hash": built.hash} | other
         window = Window(start * MINUTE, end * MINUTE)
         blobs = read(lambda c: summaries.between(c, 1, key["version"], key["role"], key["hash"], window))
         bins = int(built.offsets[-1])
@@ -64,8 +64,8 @@ def test_summaries_of_a_window_add_up(write: Run, read: Run) -> None:
 
 def test_late_rows_of_a_bucket_add_to_it(write: Run, read: Run) -> None:
     built = reference()
-    for upto in (1, 2):
-        write(lambda c, upto=upto: summaries.append(c, 1, 1, built.hash, upto, [(0, 0, summary(built, 5))]))
+    for _ in range(2):
+        write(lambda c: summaries.append(c, 1, 1, built.hash, 1, [(0, 0, summary(built, 5))]))
     assert len(read(lambda c: summaries.between(c, 1, 1, 0, built.hash, Window(0, MINUTE)))) == 2
 
 
@@ -100,8 +100,7 @@ def test_references_are_replaced(write: Run, read: Run) -> None:
 
 def test_last_runs(write: Run, read: Run) -> None:
     assert read(jobs.last_runs) == {}
-    for name, time in (("a", 1), ("b", 2), ("a", 3)):
-        write(lambda c, name=name, time=time: jobs.ran(c, name, time))
+    write(lambda c: [jobs.ran(c, name, time) for name, time in (("a", 1), ("b", 2), ("a", 3))])
     assert read(jobs.last_runs) == {"a": 3, "b": 2}
 
 

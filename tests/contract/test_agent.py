@@ -68,7 +68,7 @@ def test_a_refused_batch_is_counted_by_its_monitor(monitor: Monitor, address: st
 FORKS, CHILD_ROWS = 15, 5
 # Each child has an alarm: one that hangs dies of it, and its status says so.
 PROGRAM = f"""
-import os, signal, sys, threading
+import os, signal, sys, threading, traceback
 from tenure import Monitor, Settings, Stats
 
 monitor = Monitor(sys.argv[2], agent=sys.argv[1], settings=Settings(flush_interval=0.001))
@@ -85,7 +85,7 @@ def serve(thread):
             enough.release()
 
 
-threads = [threading.Thread(target=serve, args=(i,)) for i in range(len(served))]
+threads = [threading.Thread(target=serve, args=(i,), daemon=True) for i in range(len(served))]
 for thread in threads:
     thread.start()
 for _ in range({FORKS}):
@@ -101,7 +101,10 @@ for _ in range({FORKS}):
             assert monitor.flush(60)
             assert monitor.stats() == Stats({CHILD_ROWS}, {CHILD_ROWS}, 0, {{}}), monitor.stats()
             status = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
+            sys.stderr.flush()
             os._exit(status)
     _, status = os.waitpid(child, 0)
     assert status == 0, status

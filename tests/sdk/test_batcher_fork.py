@@ -5,7 +5,7 @@ import sys
 
 # Each child has an alarm: one that hangs dies of it, and its status says so.
 PROGRAM = """
-import os, signal, threading
+import os, signal, sys, threading, traceback
 from tenure.backlog import Stats
 from tenure.batcher import Batcher
 from tenure.capture import Row, Stream
@@ -44,7 +44,7 @@ def live_as_child(parent):
     assert [found["id"] for found in agent.predictions("m")] == [f"{batcher.prefix}-{i}" for i in range(3)]
 
 
-threads = [threading.Thread(target=serve, args=(i,)) for i in range(len(put))]
+threads = [threading.Thread(target=serve, args=(i,), daemon=True) for i in range(len(put))]
 for thread in threads:
     thread.start()
 prefix = batcher.prefix
@@ -57,7 +57,10 @@ for _ in range(20):
         try:
             live_as_child(prefix)
             status = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
+            sys.stderr.flush()
             os._exit(status)
     _, status = os.waitpid(child, 0)
     assert status == 0, status

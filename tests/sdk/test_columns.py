@@ -79,7 +79,6 @@ TEXTS = [
     pytest.param(["a", None, NAN, pd.NA], ["a", None, None, None], id="texts and missing"),
     pytest.param([NAN, "a"], [None, "a"], id="missing first"),
     pytest.param([np.str_("a"), "a"], ["a", "a"], id="numpy scalars"),
-    pytest.param([(1, 2), {"k": 1}], ["(1, 2)", "{'k': 1}"], id="anything else as text"),
     pytest.param(np.array(["a", "bb"]), ["a", "bb"], id="numpy"),
     pytest.param(pd.Series(["a", None]), ["a", None], id="pandas"),
     pytest.param(pd.Series(["a", None], dtype="object"), ["a", None], id="pandas objects"),

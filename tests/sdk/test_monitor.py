@@ -104,7 +104,7 @@ def test_ids_of_a_process_are_unique(transport: MemoryTransport) -> None:
 
 
 class Unreadable(dict[str, Any]):
-    def keys(self) -> NoReturn:
+    def items(self) -> NoReturn:
         raise LookupError("detached session")
 
     def __iter__(self) -> NoReturn:

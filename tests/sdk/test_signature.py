@@ -10,6 +10,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from tenure.features import Rows
 from tenure.signature import Binding
 
 
@@ -41,7 +42,13 @@ DATA = {"amount": 12.5, "country": "DE"}
         pytest.param(predict, (12.5,), {}, {"features": 12.5}, id="one value"),
         pytest.param(predict, (1, "DE", 3), {}, {"features": 1, "country": "DE", "arg2": 3}, id="more than names"),
         pytest.param(predict, (DATA,), {"id": "A"}, {**DATA, "id": "A"}, id="a dict and a name"),
-        pytest.param(predict, ({"a": 1}, {"b": 2}), {"c": {"d": 3}}, {"a": 1, "b": 2, "d": 3}, id="several dicts"),
+        pytest.param(
+            predict,
+            ({"a": 1}, {"a": 2}),
+            {"c": {"d": 3}},
+            {"features.a": 1, "country.a": 2, "c.d": 3},
+            id="several dicts",
+        ),
         pytest.param(predict, (np.array([1.5, 2.5]),), {}, {"x0": 1.5, "x1": 2.5}, id="a vector"),
         pytest.param(predict, (), {}, {}, id="nothing"),
         pytest.param(Model.predict, (Model(), DATA), {}, DATA, id="a method"),
@@ -77,12 +84,19 @@ def test_one_row(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], f
 def test_many_rows(table: Any, rows: int, *, by_name: bool) -> None:
     args, kwargs = ((), {"features": table}) if by_name else ((table,), {})
 
-    copy, counted = Binding(predict, None, None).snapshot(args, kwargs)
+    found = Binding(predict, None, None).snapshot(args, kwargs)
 
-    assert counted == rows
-    assert copy is not table
-    assert type(copy) is type(table)
-    assert len(copy) == rows
+    assert isinstance(found, Rows)
+    assert found.count == len(found.table) == rows
+    assert found.table is not table
+    assert type(found.table) is type(table)
+
+
+def test_what_stands_beside_a_table_is_no_feature() -> None:
+    found = Binding(predict, None, None).snapshot((pd.DataFrame([DATA]), "DE"), {"threshold": 0.5})
+
+    assert isinstance(found, Rows)
+    assert list(found.table.columns) == ["amount", "country"]
 
 
 def test_it_holds_the_names_of_id_and_time() -> None:

@@ -22,7 +22,12 @@ def secret(out: Path) -> None:
     """Make a secret to share between an agent and its control endpoint."""
     from tenure_agent.control.webhook import new_secret  # noqa: PLC0415
 
-    out.touch(mode=0o600)
+    try:
+        out.touch(mode=0o600, exist_ok=False)
+    except FileExistsError:
+        raise click.ClickException(f"{out} is there already. Try: another --out, or remove it first") from None
+    except OSError as error:
+        raise click.UsageError(f"--out: {out} cannot be written ({error.strerror})") from None
     out.write_text(new_secret() + "\n")
     click.echo(f"wrote {out}")
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from tenure.errors import SettingError
 from tenure.settings import Settings
 from tenure_agent import asking
 from tenure_agent.config import ConfigError, load_config
@@ -46,11 +47,11 @@ def _address(agent: str | None, config: Path | None) -> str:
     """--agent, else by the configuration, else as the SDK finds it."""
     if agent is not None:
         return agent
-    if config is None:
-        return Settings.from_environment(os.environ).address()
     try:
+        if config is None:
+            return Settings.from_environment(os.environ).address()
         listen = load_config(config).listen
-    except ConfigError as error:
+    except (ConfigError, SettingError) as error:
         raise click.UsageError(str(error)) from None
     path = listen.removeprefix("unix:")
     return f"unix:{Path(path).absolute()}" if listen.startswith("unix:") else listen

@@ -62,7 +62,10 @@ def build(
         losses = profile_losses(task or task_of(said[known], truth[known]), said[known], truth[known])
     declared = dict.fromkeys(ignore, "ignore")
     built = build_reference(model, version, values, declared=declared, losses=losses, source=f"built from {data.name}")
-    built.save(out)
+    try:
+        built.save(out)
+    except OSError as error:
+        raise click.UsageError(f"--out: {out} cannot be written ({error.strerror})") from None
     document = {
         "path": str(out),
         "hash": built.hash,

@@ -21,9 +21,10 @@ def append(
 ) -> None:
     """Add (role, bucket, summary) and move the watermark, in the caller's transaction."""
     if summaries:
-        cursor.executemany(
-            "INSERT INTO summaries VALUES (?, ?, ?, ?, ?, ?)",
-            [(model, version, role, bucket, hash_, summary.to_bytes()) for role, bucket, summary in summaries],
+        roles, buckets, blobs = zip(*((role, at, summary.to_bytes()) for role, at, summary in summaries), strict=True)
+        cursor.execute(
+            "INSERT INTO summaries SELECT ?, ?, unnest(?::UTINYINT[]), unnest(?::BIGINT[]), ?, unnest(?::BLOB[])",
+            [model, version, roles, buckets, hash_, blobs],
         )
     cursor.execute("DELETE FROM watermarks WHERE model = ? AND version = ?", [model, version])
     cursor.execute("INSERT INTO watermarks VALUES (?, ?, ?)", [model, version, upto])

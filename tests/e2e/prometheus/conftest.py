@@ -71,7 +71,6 @@ def story(tmp_path_factory: pytest.TempPathFactory, program: Callable[[str], str
         absent.bind(("127.0.0.1", 0))
         (home / "tenure.yaml").write_text(json.dumps(_configuration(endpoint.server_port)))  # JSON is YAML
         (home / "control.secret").write_text(new_secret())
-        (home / "broken.reference").write_text("not a reference")
         command = [str(Path(sys.executable).with_name("tenure-agent")), "run", "--config", "tenure.yaml"]
         stack.enter_context(_running(command, home))
         address = f"unix:{home / 'tenure.sock'}"
@@ -109,7 +108,7 @@ def _configuration(endpoint: int) -> dict[str, Any]:
         "models": {
             "fraud": {"task": "binary", "reference": {"first_rows": 6000}, "drift": REVIEW, "performance": QUALITY},
             "muddled": {"task": "binary", "drift": REVIEW, "performance": {"metric": "brier"}},
-            "broken": {"reference": {"file": "broken.reference"}, "drift": REVIEW},
+            "hurried": {"drift": REVIEW | {"every": "10ms"}},
         },
     }
 
@@ -148,8 +147,8 @@ def _tell(address: str, seen: Callable[[str], Series]) -> tenure.Monitor:
     monitor.record([{"amount": 1.0, "country": "NL"}] * 2000, [0.0] * 2000)
     wave(1, 20.0, right=False)
     _report(address, pb.ReportRequest(producer_id="odd", seq=6, batches=[pb.Batch(model="fraud", version="1", rows=3)]))
-    # A model whose labels no metric of its task can read, and one whose reference cannot be read.
-    for name, said in (("muddled", "perhaps"), ("broken", 1.0)):
+    # A model whose labels no metric of its task can read, and one whose reviews come due faster than they run.
+    for name, said in (("muddled", "perhaps"), ("hurried", 1.0)):
         other = tenure.Monitor(name, settings=Settings(agent=address, queue_rows=1000))
         other.outcome(other.record({"amount": 1.0}, said), label=said)
         assert other.flush(DEADLINE)

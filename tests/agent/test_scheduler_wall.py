@@ -1,0 +1,110 @@
+"""When jobs run by the wall clock, on APScheduler."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import Awaitable, Callable
+
+import pytest
+from apscheduler.triggers.date import DateTrigger
+
+from tenure_agent.metrics import Metrics
+from tenure_agent.records import micros
+from tenure_agent.scheduler import Job, WallScheduler, every
+
+HOUR = 3_600_000_000
+
+
+def soon() -> DateTrigger:
+    return DateTrigger(dt.datetime.now(dt.UTC))
+
+
+def by_the_wall(job: Callable[[asyncio.Event], Awaitable[None]], metrics: Metrics) -> None:
+    """Run one job that is due now, until it says that it was reached; then let its events be noted."""
+
+    async def run() -> None:
+        reached = asyncio.Event()
+        scheduler = WallScheduler(metrics, {})
+        scheduler.start()
+        scheduler.add(Job("once", soon(), lambda _: job(reached)))
+        async with asyncio.timeout(30):
+            await reached.wait()
+            while not metrics.registry.get_sample_value("tenure_job_errors_total", {"job": "once", "kind": "error"}):
+                if not scheduler._scheduler.get_jobs():
+                    break
+                await asyncio.sleep(0)
+            for _ in range(20):
+                await asyncio.sleep(0)
+        await scheduler.stop()
+
+    asyncio.run(run())
+
+
+def test_wall_counts_errors(metrics: Metrics, value: Callable[..., float]) -> None:
+    async def fail(reached: asyncio.Event) -> None:
+        reached.set()
+        raise RuntimeError("on purpose")
+
+    by_the_wall(fail, metrics)
+    assert value("job_errors_total", job="once", kind="error") == 1
+
+
+def test_wall_runs_quietly(metrics: Metrics, value: Callable[..., float]) -> None:
+    async def succeed(reached: asyncio.Event) -> None:
+        reached.set()
+
+    by_the_wall(succeed, metrics)
+    assert value("job_errors_total", job="once", kind="error") == 0
+
+
+@pytest.mark.parametrize(("ago", "at_once"), [(2, True), (0, False)])
+def test_wall_runs_at_once_what_came_due_while_away(metrics: Metrics, ago: int, at_once: bool) -> None:
+    async def run() -> bool:
+        now = dt.datetime.now(dt.UTC)
+        scheduler = WallScheduler(metrics, {"daily": micros(now) - ago * 24 * HOUR})
+        done = asyncio.Event()
+
+        async def work(_: int) -> None:
+            done.set()
+
+        scheduler.start()
+        scheduler.add(Job("daily", every(dt.timedelta(days=1)), work))
+        [job] = scheduler._scheduler.get_jobs()
+        due_by_now = bool(job.next_run_time <= dt.datetime.now(dt.UTC))
+        if due_by_now:
+            async with asyncio.timeout(30):
+                await done.wait()
+        await scheduler.stop()
+        return due_by_now
+
+    assert asyncio.run(run()) is at_once
+
+
+def test_wall_skips_a_job_that_still_runs(metrics: Metrics, value: Callable[..., float]) -> None:
+    async def run() -> None:
+        scheduler = WallScheduler(metrics, {})
+        begun, go_on = asyncio.Event(), asyncio.Event()
+        skipped = asyncio.Event()
+        scheduler._scheduler.add_listener(lambda _: skipped.set(), 1 << 16)  # EVENT_JOB_MAX_INSTANCES
+
+        async def work(_: int) -> None:
+            begun.set()
+            await go_on.wait()
+
+        scheduler.start()
+        scheduler.add(Job("slow", every(dt.timedelta(seconds=1)), work))
+        async with asyncio.timeout(30):
+            await begun.wait()
+            await skipped.wait()
+        go_on.set()
+        await scheduler.stop()
+
+    asyncio.run(run())
+    assert value("job_errors_total", job="slow", kind="skipped") >= 1
+
+
+def test_new_data_does_not_move_the_wall(metrics: Metrics) -> None:
+    scheduler = WallScheduler(metrics, {})
+    scheduler.advance(HOUR, 2 * HOUR)
+    assert scheduler.settled(2 * HOUR)
