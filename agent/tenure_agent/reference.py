@@ -272,7 +272,9 @@ def quantile_edges(values: Array) -> Array:
     # A group is one share and what its first value holds beyond it: where that is over two shares, it stands alone.
     last |= first & (mass * MAX_BINS > 2 * rows)
     last[:-1] &= atom[:-1] | ~atom[1:]  # the fence below an atom is edge enough
-    return np.unique(np.concatenate((unique[last], np.nextafter(unique[atom], -np.inf))))
+    with np.errstate(over="ignore"):  # below the least float there is -inf
+        fences = np.nextafter(unique[atom], -np.inf)
+    return np.unique(np.concatenate((unique[last], fences)))
 
 
 def build_reference(

@@ -86,6 +86,7 @@ class Backlog:
         self._parcels: deque[Parcel] = deque()
         self._bytes = 0
         self._seq = 0
+        self._sent = False  # whether the oldest may be with the agent already
         self.acked_seq = 0
 
     def __len__(self) -> int:
@@ -98,23 +99,27 @@ class Backlog:
         self._parcels.append(parcel)
         self._bytes += len(parcel.body)
         while self._bytes > self._limit and len(self._parcels) > 1:
-            in_flight = self._seq > self.acked_seq  # the agent may hold it already: it cannot be counted as lost
-            lost = self._parcels[int(in_flight)]
-            del self._parcels[int(in_flight)]
+            after = int(self._sent)  # what the agent may hold already cannot be counted as lost
+            lost = self._parcels[after]
+            del self._parcels[after]
             self._bytes -= len(lost.body)
             self._account.drop(QUEUE_FULL, lost.rows)
 
     def oldest(self) -> tuple[int, Parcel]:
         """The report to send now, with its number."""
-        if self._seq == self.acked_seq:
-            self._seq += 1
+        if not self._sent:
+            self._seq, self._sent = self._seq + 1, True
         return self._seq, self._parcels[0]
+
+    def on_its_way(self, seq: int) -> bool:
+        """Whether that is the number of the report last given to send, and it still waits for its ack."""
+        return self._sent and seq == self._seq
 
     def acknowledge(self, rejected: Mapping[str, int]) -> None:
         """The oldest report is committed at the agent, except the rejected rows."""
         parcel = self._parcels.popleft()
         self._bytes -= len(parcel.body)
-        self.acked_seq = self._seq
+        self.acked_seq, self._sent = self._seq, False
         for model, rows in parcel.rows.items():
             self._account.acked[model] += rows - rejected.get(model, 0)
         self._account.drop(REJECTED, rejected)
@@ -125,7 +130,7 @@ class Backlog:
             self._account.drop(reason, parcel.rows)
         self._parcels.clear()
         self._bytes = 0
-        self.acked_seq = self._seq
+        self._sent = False
 
     def rows(self, model: str) -> int:
         return sum(parcel.rows.get(model, 0) for parcel in self._parcels)

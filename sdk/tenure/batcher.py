@@ -12,11 +12,11 @@ import os
 import random
 import threading
 import time
-import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from tenure import complaints, forking
 from tenure.backlog import QUEUE_FULL, SHUTDOWN, Account, Backlog, Parcel, Stats, Unencodable
 from tenure.capture import Capture, Table, model_of, rows_in
 from tenure.errors import TransportError
@@ -53,7 +53,7 @@ class Batcher:
         self.counter = itertools.count()  # one for all monitors that share the prefix: it makes the ids of rows
         self.queue: deque[Capture] = deque()  # the same object for life: watched functions hold its append
         self._reset()
-        _batchers.add(self)
+        forking.register(self)
 
     def _reset(self) -> None:
         """The state of a process that has sent nothing: at birth, and in a forked child."""
@@ -61,7 +61,7 @@ class Batcher:
         self.queue.clear()
         self.room = self._limit  # captures the queue may hold: the limit less the further rows of waiting tables
         self.asleep = True
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may predict while its own thread holds it
         self._changed = threading.Condition(self._lock)
         self._account = Account()
         self._backlog = Backlog(self._account, self._settings.queue_bytes)
@@ -182,6 +182,10 @@ class Batcher:
         if self._pending():
             self.wake()
 
+    def after_fork_in_child(self) -> None:
+        """The parent still has the rows: the child starts with none, and a name of its own."""
+        self._reset()
+
     def _stop(self) -> None:
         with self._lock:
             self._stopping = True
@@ -209,13 +213,13 @@ class Batcher:
                     self._changed.wait(self._settings.flush_interval)
             try:
                 self._encode()
-                sent = self._send()
+                self._failures = 0 if self._send() else self._failures + 1
+                if self._failures:
+                    self._pause()
             except Exception:  # the sender must outlive what it did not foresee
-                logger.exception("tenure: the sender failed")
-                sent = False
-            self._failures = 0 if sent else self._failures + 1
-            if self._failures:
-                self._pause()
+                self._failures += 1
+                if complaints.due("sender"):
+                    logger.exception("tenure: the sender failed")
 
     def _wait_for_work(self) -> bool:
         """With nothing queued: sleep until woken. True when there is something to do at once."""
@@ -244,9 +248,9 @@ class Batcher:
             taken = self._taken = self._drained()
         if not taken:
             return
-        from tenure.report import encode  # noqa: PLC0415  # protobuf is imported by the sender, never by the host
+        from tenure import report  # noqa: PLC0415  # protobuf is imported by the sender, never by the host
 
-        results = list(encode(taken, self.prefix, self._settings.batch_bytes))
+        results = list(report.encode(taken, self.prefix, self._settings.batch_bytes))
         with self._lock:
             if self._taken is not taken:
                 return  # closed meanwhile: they are counted as lost
@@ -259,11 +263,13 @@ class Batcher:
                     self._account.drop(result.reason, result.rows)
                     self._error = result.error or self._error
         for result in results:
-            if isinstance(result, Unencodable):
+            if isinstance(result, Unencodable) and complaints.due(result.reason):
                 logger.warning("tenure: dropped %s (%s): %r", dict(result.rows), result.reason, result.error)
 
     def _send(self) -> bool:
         """Send what is encoded, oldest first; False when the agent did not take it."""
+        from tenure import report  # noqa: PLC0415
+
         while True:
             with self._lock:
                 if self._stopping or not self._backlog:
@@ -274,11 +280,13 @@ class Batcher:
             try:
                 if self._transport is None:
                     self._transport = self._connect()
-                envelope = _envelope(self.prefix, seq, self._backlog.acked_seq, dropped)
+                envelope = report.envelope(self.prefix, seq, self._backlog.acked_seq, dropped)
                 reply = self._transport.report(envelope + parcel.body, self._settings.deadline)
             except TransportError as error:
                 logger.debug("tenure: report %s not taken: %s", seq, error)
-                self._disconnect()
+                transport, self._transport = self._transport, None
+                if transport is not None:
+                    transport.close()
                 return False
             if reply.acked_seq < seq:
                 return False
@@ -286,39 +294,7 @@ class Batcher:
             for rejection in reply.rejections:
                 rejected[rejection.model] += rejection.rows
             with self._lock:
-                if self._backlog.acked_seq == seq:
+                if not self._backlog.on_its_way(seq):
                     return True  # closed meanwhile: it is counted as lost
                 self._backlog.acknowledge(rejected)
                 self._losses_told = losses + rejected.total()
-
-    def _disconnect(self) -> None:
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            transport.close()
-
-
-def _envelope(producer: str, seq: int, acked: int, dropped: dict[tuple[str, str], int]) -> bytes:
-    """A report's head. Protobuf messages concatenate, so the body is encoded once, before its number is known."""
-    from tenure_proto.v1 import monitoring_pb2 as pb  # noqa: PLC0415
-
-    losses = [pb.Loss(model=model, reason=reason, rows=rows) for (model, reason), rows in dropped.items()]
-    return pb.ReportRequest(producer_id=producer, seq=seq, acked_seq=acked, losses=losses).SerializeToString()
-
-
-_batchers: weakref.WeakSet[Batcher] = weakref.WeakSet()
-
-
-def _each(action: Callable[[Batcher], None]) -> Callable[[], None]:
-    def run() -> None:
-        for batcher in list(_batchers):
-            action(batcher)
-
-    return run
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_each(Batcher.before_fork),
-        after_in_parent=_each(Batcher.after_fork_in_parent),
-        after_in_child=_each(Batcher._reset),  # noqa: SLF001  # the parent still has the rows,
-    )

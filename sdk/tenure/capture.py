@@ -11,9 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from tenure.errors import SettingError
+
 CHAMPION, CHALLENGER, SHADOW = "champion", "challenger", "shadow"
 ROLES = (CHAMPION, CHALLENGER, SHADOW)
 PLAIN = frozenset({float, int, str, bool, type(None)})  # cannot be changed, and stand for themselves
+LATEST = 4_102_444_800_000_000  # 2100, in microseconds since 1970: what is later has the wrong unit
+MOST_NAME = 256
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -52,6 +56,7 @@ class Table(NamedTuple):
     latency: int = -1
     error: str | None = None
     aside: frozenset[str] = frozenset()  # columns that hold the id or the time: not features
+    now: int = 0  # the time of the call, for rows without one
 
 
 class Truth(NamedTuple):
@@ -82,13 +87,23 @@ UNSUPPORTED = Unsupported()
 
 
 def micros_of(value: Any) -> int:
-    """A moment as microseconds since 1970 UTC: a datetime (naive means UTC), a date, or seconds as `time.time()`."""
+    """A moment as microseconds since 1970 UTC: a datetime (naive means UTC), a date, or seconds as `time.time()`.
+
+    Raises
+    ------
+    SettingError
+        It lies outside 1970 to 2100: milliseconds were given as seconds, most likely.
+    """
     if isinstance(value, dt.datetime):
         moment = value if value.tzinfo is not None else value.replace(tzinfo=dt.UTC)
-        return (moment - EPOCH) // dt.timedelta(microseconds=1)
-    if isinstance(value, dt.date):
-        return (value - EPOCH.date()).days * 86_400_000_000
-    return round(float(value) * 1_000_000)
+        micros = (moment - EPOCH) // dt.timedelta(microseconds=1)
+    elif isinstance(value, dt.date):
+        micros = (value - EPOCH.date()).days * 86_400_000_000
+    else:
+        micros = round(float(value) * 1_000_000)
+    if not 0 <= micros <= LATEST:
+        raise SettingError("time", value, "a datetime, or seconds since 1970, before 2100")
+    return micros
 
 
 def wire_text(text: str) -> str:

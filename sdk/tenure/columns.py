@@ -15,7 +15,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tenure.capture import micros_of, wire_text
+from tenure.capture import LATEST, MOST_NAME, micros_of, wire_text
+from tenure.errors import SettingError
 from tenure_proto.v1 import monitoring_pb2 as pb
 
 _LITTLE = sys.byteorder == "little"
@@ -65,18 +66,28 @@ def encode_columns(name: str, values: Sequence[Any], skipped: Counter[str] | Non
         except (TypeError, ValueError, OverflowError):
             return _encode_mixed(name, values, skipped)
         kind = pb.BOOLEAN if first is bool and set(map(type, values)) == {bool} else pb.NUMBER
-        return [pb.Column(name=wire_text(name), kind=kind, numbers=block)]
+        return [pb.Column(name=wire_name(name), kind=kind, numbers=block)]
     if set(map(type, values)) == {str}:
         return [_text_column(name, values)]
     return _encode_mixed(name, values, skipped)
 
 
-def micros(values: Sequence[Any]) -> list[int]:
-    """Event times of a table as microseconds since 1970 UTC; see `micros_of`."""
-    array_: Any = values
+def wire_name(name: str) -> str:
+    """A name as the agent takes it: not empty, at most 256 characters."""
+    return wire_text(name)[:MOST_NAME] or "_"
+
+
+def micros(values: Sequence[Any], now: int) -> list[int]:
+    """Event times of a table as microseconds since 1970 UTC; `now` where a row has none that can be used."""
     if str(getattr(values, "dtype", "")).lower().startswith("datetime"):
-        return [int(moment) for moment in _moments(array_)]
-    return [micros_of(value) for value in values]
+        return [int(moment) if 0 <= moment <= LATEST else now for moment in _moments(values)]
+    found = []
+    for value in values:
+        try:
+            found.append(now if is_missing(value) else micros_of(value))
+        except (SettingError, TypeError, ValueError):
+            found.append(now)
+    return found
 
 
 def _moments(values: Any) -> Any:
@@ -95,7 +106,7 @@ def _encode_array(name: str, values: Any, dtype: str) -> pb.Column | None:
         moments = _moments(values)
         numbers = moments.astype("<f8")
         numbers[moments == _NAT] = NAN
-        return pb.Column(name=wire_text(name), kind=pb.DATETIME, numbers=numbers.tobytes())
+        return pb.Column(name=wire_name(name), kind=pb.DATETIME, numbers=numbers.tobytes())
     if not lowered.startswith(("float", "double", "int", "uint", "bool")):
         return None
     kind = pb.BOOLEAN if lowered.startswith("bool") else pb.NUMBER
@@ -108,7 +119,7 @@ def _encode_array(name: str, values: Any, dtype: str) -> pb.Column | None:
         block = values
     if str(block.dtype) == "object":
         return None
-    return pb.Column(name=wire_text(name), kind=kind, numbers=block.astype("<f8").tobytes())
+    return pb.Column(name=wire_name(name), kind=kind, numbers=block.astype("<f8").tobytes())
 
 
 def _encode_mixed(name: str, values: Sequence[Any], skipped: Counter[str] | None) -> list[pb.Column]:
@@ -131,7 +142,7 @@ def _encode_mixed(name: str, values: Sequence[Any], skipped: Counter[str] | None
     numeric = kinds - {pb.TEXT}
     if numeric or not kinds:
         kind = numeric.pop() if len(numeric) == 1 else pb.NUMBER
-        encoded.append(pb.Column(name=wire_text(name), kind=kind, numbers=packed("d", numbers)))
+        encoded.append(pb.Column(name=wire_name(name), kind=kind, numbers=packed("d", numbers)))
     if pb.TEXT in kinds:
         encoded.append(_text_column(name, texts))
     return encoded
@@ -169,7 +180,7 @@ def _sort_value(value: Any) -> tuple[float, str | None, pb.Kind | None]:
 def _text_column(name: str, values: Sequence[str | None]) -> pb.Column:
     index: dict[str | None, int] = {}
     codes = [index.setdefault(value, len(index)) for value in values]
-    column = pb.Column(name=wire_text(name), kind=pb.TEXT)
+    column = pb.Column(name=wire_name(name), kind=pb.TEXT)
     if None in index:
         column.validity = _bitmap(value is not None for value in values)
     column.texts.extend("" if text is None else wire_text(text) for text in index)

@@ -42,7 +42,7 @@ class Rows:
             times = now
         elif not hasattr(times, "__len__"):
             times = micros_of(times)
-        return Table(stream, self.table, output, times, counter, self.count, ids, latency, error, aside)
+        return Table(stream, self.table, output, times, counter, self.count, ids, latency, error, aside, now)
 
     def _column(self, name: str) -> Any:
         if isinstance(self.table, list):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
+from tenure import complaints, forking
 from tenure.backlog import Stats
 from tenure.batcher import Batcher
 from tenure.capture import CHAMPION, ROLES, Row, Stream, Truth, micros_of, wire_text
@@ -69,7 +70,7 @@ class Monitor:
             settings = settings.replace(strict=True)
             self._batcher = Batcher(settings, lambda: transport)
         else:
-            self._batcher = _shared_batcher(settings)
+            self._batcher = _shared.batcher(settings)
         self._settings = settings
         self._clock = clock
         self._stream = Stream(self.model, self.version)
@@ -219,7 +220,8 @@ class Monitor:
         if self._settings.strict:
             raise error
         self._batcher.drop(CAPTURE_ERROR, self.model)
-        logger.warning("tenure: a prediction of %s was not captured: %r", self.model, error)
+        if complaints.due(CAPTURE_ERROR):
+            logger.warning("tenure: a prediction of %s was not captured: %r", self.model, error)
 
 
 def _spread(given: Any, length: int, many: bool) -> Iterable[Any]:
@@ -228,21 +230,34 @@ def _spread(given: Any, length: int, many: bool) -> Iterable[Any]:
     return itertools.repeat(given, length)
 
 
-_shared: dict[Settings, Batcher] = {}
-_shared_lock = threading.Lock()
-
-
-def _shared_batcher(settings: Settings) -> Batcher:
+class _Shared:
     """One queue and one sender for all monitors of a process that report alike: their rows keep their order."""
-    with _shared_lock:
-        batcher = _shared.get(settings)
-        if batcher is None:
-            if not _shared:
-                atexit.register(_close_shared)
-            batcher = _shared[settings] = Batcher(settings, lambda: GrpcTransport(settings.address()))
-        return batcher
+
+    def __init__(self) -> None:
+        self._batchers: dict[Settings, Batcher] = {}
+        self._lock = threading.Lock()
+        forking.register(self)
+
+    def batcher(self, settings: Settings) -> Batcher:
+        with self._lock:
+            if not self._batchers:
+                atexit.register(self._close)
+            if settings not in self._batchers:
+                self._batchers[settings] = Batcher(settings, lambda: GrpcTransport(settings.address()))
+            return self._batchers[settings]
+
+    def _close(self) -> None:
+        for settings, batcher in self._batchers.items():
+            batcher.close(settings.exit_timeout)
+
+    def before_fork(self) -> None:
+        self._lock.acquire()  # so that no child inherits it held by a thread it does not have
+
+    def after_fork_in_parent(self) -> None:
+        self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        self._lock.release()
 
 
-def _close_shared() -> None:
-    for settings, batcher in _shared.items():
-        batcher.close(settings.exit_timeout)
+_shared = _Shared()

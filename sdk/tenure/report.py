@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from operator import itemgetter
 from typing import Any
@@ -26,6 +26,12 @@ def encode(captures: Sequence[Capture], prefix: str, limit: int) -> Iterator[Par
     """
     for chunk in _chunks(captures):
         yield from _encode_chunk(chunk, prefix, limit)
+
+
+def envelope(producer: str, seq: int, acked: int, dropped: dict[tuple[str, str], int]) -> bytes:
+    """A report's head. Protobuf messages concatenate, so the body is encoded once, before its number is known."""
+    losses = [pb.Loss(model=model, reason=reason, rows=rows) for (model, reason), rows in dropped.items()]
+    return pb.ReportRequest(producer_id=producer, seq=seq, acked_seq=acked, losses=losses).SerializeToString()
 
 
 def _chunks(captures: Sequence[Capture]) -> Iterator[Sequence[Capture]]:
@@ -152,11 +158,21 @@ def _fill(
     errors: Sequence[str | None],
     skipped: Counter[str],
 ) -> None:
-    for name, values in _transposed(features):
-        batch.features.extend(encode_columns(name, values, skipped))
+    _add_features(batch, _transposed(features), skipped)
     batch.outputs.extend(encode_row_outputs(outputs))
     if any(errors):
         batch.errors.extend(pb.ErrorRow(row=i, type=error) for i, error in enumerate(errors) if error)
+
+
+def _add_features(batch: pb.Batch, named: Iterable[tuple[str, Any]], skipped: Counter[str]) -> None:
+    taken: set[str] = set()
+    for name, values in named:
+        columns = encode_columns(name, values, skipped)
+        if columns and columns[0].name in taken:  # names that differ for the host only: 1 and "1", or past their length
+            skipped[name] += batch.rows
+            continue
+        taken.update(column.name for column in columns)
+        batch.features.extend(columns)
 
 
 def _transposed(features: Sequence[Any]) -> Iterator[tuple[str, Sequence[Any]]]:
@@ -175,7 +191,8 @@ def _transposed(features: Sequence[Any]) -> Iterator[tuple[str, Sequence[Any]]]:
 
 def _table_batch(table: Table, prefix: str, skipped: Counter[str]) -> pb.Batch:
     batch = _batch(table.stream, table.rows)
-    batch.times = packed("q", [table.times] * table.rows if isinstance(table.times, int) else micros(table.times))
+    times = [table.times] * table.rows if isinstance(table.times, int) else micros(table.times, table.now)
+    batch.times = packed("q", times)
     if table.ids is not None:
         for counter, given in enumerate(table.ids, table.counter):
             text = "" if is_missing(given) else wire_text(str(given))
@@ -183,9 +200,8 @@ def _table_batch(table: Table, prefix: str, skipped: Counter[str]) -> pb.Batch:
     else:
         batch.ids.prefix = prefix
         batch.ids.counters = packed("Q", range(table.counter, table.counter + table.rows))
-    for name, values in columns_of(table.columns).items():
-        if name not in table.aside:
-            batch.features.extend(encode_columns(name, values, skipped))
+    named = columns_of(table.columns).items()
+    _add_features(batch, ((name, values) for name, values in named if name not in table.aside), skipped)
     if table.error is None:
         batch.outputs.extend(encode_table_outputs(table.output, table.rows))
     else:

@@ -14,7 +14,7 @@ import time as wall
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any
 
-from tenure import current
+from tenure import complaints, current
 from tenure.batcher import Batcher
 from tenure.capture import PLAIN, Row, Stream, Tick, micros_of
 from tenure.features import Rows, snapshot_output
@@ -289,4 +289,5 @@ class Watch:
         if self._strict:
             raise error
         self._batcher.drop(CAPTURE_ERROR, self._stream.model)
-        logger.warning("tenure: a prediction of %s was not captured: %r", self._stream.model, error)
+        if complaints.due(CAPTURE_ERROR):
+            logger.warning("tenure: a prediction of %s was not captured: %r", self._stream.model, error)

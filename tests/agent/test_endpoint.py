@@ -25,6 +25,7 @@ from tenure_agent.store.decisions import Letter
 
 SECRET = new_secret()
 HOUR = 3_600_000_000
+ENDS = {"done", "failed", "kept"}
 
 
 def python(code: str) -> str:
@@ -66,8 +67,8 @@ class Control:
     async def finished(self, states: int = 1) -> list[dict[str, Any]]:
         """All decisions, once so many of them have an end."""
         async with asyncio.timeout(60):
-            while sum(one["state"] in {"done", "failed", "kept"} for one in await self.listed()) < states:
-                await asyncio.sleep(0.005)  # the endpoint tells nobody
+            while sum(one["state"] in ENDS for one in await self.listed()) < states:  # noqa: ASYNC110  # it tells nobody
+                await asyncio.sleep(0.005)
         return await self.listed()
 
 

@@ -121,7 +121,7 @@ def test_busy_when_the_queue_is_full(
         database.write(lambda _: go_on.wait(60))  # the writer is busy
         first = asyncio.create_task(ingest.report(requests[0]))
         await asyncio.sleep(0)
-        while not ingest._queue.empty():  # until it is in hand
+        while not ingest._queue.empty():  # noqa: ASYNC110  # until it is in hand
             await asyncio.sleep(0)
         second = asyncio.create_task(ingest.report(requests[1]))
         await asyncio.sleep(0)

@@ -49,7 +49,7 @@ def assert_binned_well(values: Array) -> None:
     atoms = counts * 1024 > len(finite)
     for value, bin_ in zip(unique[atoms], bins[atoms], strict=True):
         assert edges[bin_] == value
-        assert bin_ == 0 or edges[bin_ - 1] == np.nextafter(value, -np.inf)
+        assert bin_ == 0 or edges[bin_ - 1] == math.nextafter(value, -math.inf)
     assert (mass[np.setdiff1d(np.arange(len(mass)), bins[atoms])] * 1024 <= len(finite)).all()
 
 

@@ -100,7 +100,12 @@ def test_references_are_replaced(write: Run, read: Run) -> None:
 
 def test_last_runs(write: Run, read: Run) -> None:
     assert read(jobs.last_runs) == {}
-    write(lambda c: [jobs.ran(c, name, time) for name, time in (("a", 1), ("b", 2), ("a", 3))])
+
+    def run(cursor: Cursor) -> None:
+        for name, time in (("a", 1), ("b", 2), ("a", 3)):
+            jobs.ran(cursor, name, time)
+
+    write(run)
     assert read(jobs.last_runs) == {"a": 3, "b": 2}
 
 

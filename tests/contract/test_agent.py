@@ -1,6 +1,5 @@
 """A monitor and a real agent, with nothing faked between them: stored is what was acked."""
 
-import datetime as dt
 import json
 import subprocess
 import sys
@@ -57,7 +56,7 @@ def test_predictions_and_outcomes(monitor: Monitor, address: str, table: Any) ->
 
 
 def test_a_refused_batch_is_counted_by_its_monitor(monitor: Monitor, address: str) -> None:
-    monitor.record({"x": 1}, 0.5, time=dt.datetime(2200, 1, 1, tzinfo=dt.UTC))
+    monitor.record({"x": 1}, 0.5, version="")
     monitor.outcome("A", label=1)
 
     assert monitor.flush(DEADLINE)

@@ -23,7 +23,7 @@ PAIR, ALONE = re.compile("([\ud800-\udbff])([\udc00-\udfff])"), re.compile("[\ud
 texts = st.text(st.characters(exclude_categories=[]), max_size=20)
 numbers = st.floats() | st.integers(-(2**70), 2**70) | st.sampled_from([2**63, -(2**63), 2**53 + 1, 10**400])
 scalars = st.none() | st.booleans() | numbers | texts | st.sampled_from(["", "\0", "\ud800", "a\udfff", "nan"])
-names = st.sampled_from(["a", "b", "", "\0", "prediction"])
+names = st.sampled_from(["a", "b", "_", "\0", "prediction"])
 features = st.dictionaries(names, scalars)
 times = st.integers(0, 4_102_444_800_000_000)
 errors = st.none() | st.sampled_from(["KeyError", "ValueError"])

@@ -18,6 +18,12 @@ settings.load_profile("noisy")  # a slow machine is no finding
 NOON = 1_718_625_600_000_000  # 2024-06-17 12:00 UTC
 
 
+@pytest.fixture(autouse=True)
+def nothing_complained_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test hears the first complaint of each kind."""
+    monkeypatch.setattr("tenure.complaints._said", {})
+
+
 @pytest.fixture
 def transport() -> MemoryTransport:
     return MemoryTransport()

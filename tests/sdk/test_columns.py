@@ -138,7 +138,7 @@ def test_the_wire_is_little_endian() -> None:
 def test_a_name_is_any_text(name: str, values: Any) -> None:
     columns = encode_columns(name, values)
 
-    assert {column.name for column in columns} == {wire_text(name)}
+    assert {column.name for column in columns} == {wire_text(name)[:256] or "_"}
     assert b"".join(column.SerializeToString() for column in columns)
 
 
@@ -201,7 +201,23 @@ def test_what_is_not_missing(present: Any) -> None:
     ],
 )
 def test_times_of_a_table(times: Any) -> None:
-    assert micros(times) == [MICROS]
+    assert micros(times, 0) == [MICROS]
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        [None],
+        [pd.NaT],
+        ["tomorrow"],
+        [MICROS],
+        [-1],
+        pd.Series([pd.NaT], dtype="datetime64[ns]"),
+        np.array(["2200-01-01"], "datetime64[D]"),
+    ],
+)
+def test_a_row_without_a_time_that_can_be_used_has_that_of_its_call(times: Any) -> None:
+    assert micros(times, 7) == [7]
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1)))

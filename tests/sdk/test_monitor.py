@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from tenure import Monitor, SettingError, Settings, Stats
+from tenure.monitor import _Shared
 from tenure.testing import MemoryTransport
 
 DEADLINE = 60.0
@@ -86,7 +87,7 @@ def test_outcomes_of_many(monitor: Monitor, transport: MemoryTransport, many: Ca
 @pytest.fixture
 def production(transport: MemoryTransport, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a host sees us: not strict, one shared sender, and `transport` in the agent's place."""
-    monkeypatch.setattr("tenure.monitor._shared", {})
+    monkeypatch.setattr("tenure.monitor._shared", _Shared())
     monkeypatch.setattr("tenure.monitor.GrpcTransport", lambda _: transport)
 
 
