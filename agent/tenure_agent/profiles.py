@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tenure_agent import losses
+from tenure_agent.bins import CATEGORICAL, NUMERIC, ColumnReference, as_texts
 from tenure_agent.config import Config
 from tenure_agent.records import MICROS, Window
-from tenure_agent.reference import CATEGORICAL, NUMERIC, ColumnReference, Reference, as_texts, build_reference
+from tenure_agent.reference import Reference, build_reference
 from tenure_agent.store import Database, outcomes, predictions, references, summaries
 from tenure_agent.store.catalogue import Column, Model
 from tenure_agent.store.database import Cursor

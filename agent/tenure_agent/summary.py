@@ -14,7 +14,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from tenure_agent.reference import CATEGORICAL, Reference, bin_values
+from tenure_agent.bins import CATEGORICAL, bin_values
+from tenure_agent.reference import Reference
 
 Array = npt.NDArray[Any]
 _SCALARS = ("rows", "missing", "infinite", "zeros")

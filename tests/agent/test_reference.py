@@ -15,18 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tenure.errors import TenureError
+from tenure_agent.bins import MAX_BINS, ColumnReference, as_texts, bin_values, build_column, quantile_edges
 from tenure_agent.losses import profile_losses
-from tenure_agent.reference import (
-    MAX_BINS,
-    ColumnReference,
-    Reference,
-    ReferenceUnreadable,
-    as_texts,
-    bin_values,
-    build_column,
-    build_reference,
-    quantile_edges,
-)
+from tenure_agent.reference import Reference, ReferenceUnreadable, build_reference
 
 Array = npt.NDArray[Any]
 LAWS = settings(deadline=None, derandomize=True, max_examples=80)

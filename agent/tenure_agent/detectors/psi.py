@@ -7,8 +7,9 @@ import itertools
 import numpy as np
 from scipy import special
 
+from tenure_agent.bins import NUMERIC
 from tenure_agent.detectors.detector import Array, Measurement, column_sums
-from tenure_agent.reference import NUMERIC, Reference
+from tenure_agent.reference import Reference
 from tenure_agent.summary import Summary
 
 MIN_EXPECTED = 5.0

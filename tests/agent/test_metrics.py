@@ -1,0 +1,63 @@
+"""What Prometheus scrapes: values by label, and few series whatever names come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from prometheus_client import generate_latest
+
+from tenure_agent.metrics import LEVELS, MAX_SERIES_NAMES, Metrics
+from tenure_agent.records import Action, Decision, Level, Reading, Trigger, Urgency, Verdict, Window
+
+Value = Callable[..., float]
+MODEL = {"model": "fraud", "version": "3"}
+
+
+def verdict(level: Level, *readings: Reading) -> Verdict:
+    measures = {"auc_roc": float("nan"), "brier": 0.25}
+    return Verdict("fraud", "3", "drift", level, "because", Window(0, 1), 500, readings, measures)
+
+
+@pytest.mark.parametrize("level", Level)
+def test_a_verdict(metrics: Metrics, value: Value, level: Level) -> None:
+    metrics.show_verdict(verdict(level, Reading("amount", "ks", 0.3, 1e-9, 0.15, 500, level)))
+
+    assert value("verdict_level", **MODEL, check="drift") == LEVELS[level]
+    assert value("checks_total", **MODEL, check="drift", level=level.value) == 1
+    assert value("drift_statistic", **MODEL, column="amount", detector="ks") == 0.3
+    assert value("drift_threshold", **MODEL, column="amount", detector="ks") == 0.15
+    assert value("performance", **MODEL, metric="brier") == 0.25
+    assert b'metric="auc_roc"' not in generate_latest(metrics.registry)
+
+
+def test_a_decision_and_a_hole(metrics: Metrics, value: Value) -> None:
+    metrics.show_decision(Decision("fraud", "3", Action.RETRAIN, Trigger.MANUAL, Urgency.NONE, "because", 1))
+    metrics.show_missing("fraud", "3", "amount", 0.75)
+    assert value("decisions_total", **MODEL, action="retrain", trigger="manual") == 1
+    assert value("missing_ratio", **MODEL, column="amount") == 0.75
+
+
+def test_names_past_the_limit_share_one_series(metrics: Metrics) -> None:
+    names = [metrics.known(f"m{i}", f"v{i}") for i in range(MAX_SERIES_NAMES + 50)]
+    assert names[0] == ("m0", "v0")
+    assert set(names[MAX_SERIES_NAMES:]) == {("other", "other")}
+    assert metrics.known("m3", "v7") == ("m3", "v7")
+    for i in range(MAX_SERIES_NAMES + 50):
+        metrics.show_missing("m0", "v0", f"column {i}", 0.5)
+    [missing] = [family for family in metrics.registry.collect() if family.name == "tenure_missing_ratio"]
+    assert len(missing.samples) == MAX_SERIES_NAMES + 1
+
+
+@pytest.mark.parametrize("name", ['a "quoted"\nname\\', "名前", "a\x00b", "{}", ""])
+def test_names_are_escaped(metrics: Metrics, value: Value, name: str) -> None:
+    metrics.show_missing(name, name, name, 0.5)
+    text = generate_latest(metrics.registry).decode()
+    [line] = [line for line in text.split("\n") if line.startswith("tenure_missing_ratio{")]
+    assert line.endswith("} 0.5")
+    assert value("missing_ratio", model=name, version=name, column=name) == 0.5
+
+
+def test_two_registries_do_not_know_each_other(metrics: Metrics, value: Value) -> None:
+    Metrics(type(metrics.registry)()).missed.inc(5)
+    assert value("missed_reports_total") == 0
