@@ -4,7 +4,7 @@ BIN := .venv/bin
 PROTO := tenure_proto/v1/monitoring.proto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench proto clean
+.PHONY: help setup demo test faults check bench proto clean
 
 help:                ## this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ demo: .venv/.demo    ## the main job on 336,776 real flights, in two minutes
 
 test: setup          ## every test
 	$(BIN)/pytest -q $(ARGS)
+
+faults: setup        ## a thousand forks under traffic, half of them with a hung agent
+	TENURE_FAULTS=1000 $(BIN)/pytest -q tests/faults $(ARGS)
 
 check: setup         ## lint, types, import direction
 	$(BIN)/ruff check .

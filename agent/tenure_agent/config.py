@@ -109,6 +109,14 @@ class PerformanceConfig(Section):
     window: Duration = timedelta(days=7)
     min_labels: int = Field(default=500, ge=50)
 
+    @field_validator("metric")
+    @classmethod
+    def _measured(cls, value: str | None) -> str | None:
+        known = list(dict.fromkeys(name for names in METRICS.values() for name in names))
+        if value is not None and value not in known:
+            raise ValueError(f"one of {', '.join(known)}")
+        return value
+
 
 class RetrainConfig(Section):
     schedule: str | None = None

@@ -62,8 +62,9 @@ class Profiles:
         """A reference, and whether it is new to the store."""
         stored = references.newest(cursor, model.number, version)
         settings = self._config.model(model.name).reference
-        if settings.file is not None:
-            path = Path(settings.file.replace("{version}", model.version_name(version)))
+        name = model.version_name(version)
+        if settings.file is not None and not {"/", "\0"} & set(name):  # the name comes from outside
+            path = Path(settings.file.replace("{version}", name))
             if path.exists():
                 configured = Reference.load(path)
                 if stored is None or stored.hash != configured.hash:

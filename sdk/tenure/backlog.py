@@ -24,6 +24,7 @@ class Stats:
     skipped: Mapping[str, int] = field(
         default_factory=dict
     )  # values that could be no feature, by name; their rows went on
+    recovered: int = 0  # rows of dead processes that this one found in the spool and delivered: not in `emitted`
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +79,21 @@ class Backlog:
         Where acked and dropped rows are counted.
     limit
         Bytes of encoded reports to hold; beyond it the oldest that is not on its way is dropped.
+    policy
+        ``newest``: what comes last is dropped instead. ``none``: nothing is, but by `trim`.
+    merge
+        Small reports grow up to that many bytes: many little ones would cost more memory than their bytes.
     """
 
-    def __init__(self, account: Account, limit: int) -> None:
+    def __init__(self, account: Account, limit: int, *, policy: str = "oldest", merge: int = 0) -> None:
         self._account = account
         self._limit = limit
+        self._policy = policy
+        self._merge = merge
         self._parcels: deque[Parcel] = deque()
         self._bytes = 0
         self._seq = 0
-        self._sent = False  # whether the oldest may be with the agent already
+        self.sent = False  # whether the oldest may be with the agent already
         self.acked_seq = 0
 
     def __len__(self) -> int:
@@ -96,41 +103,85 @@ class Backlog:
         return iter(self._parcels)
 
     def add(self, parcel: Parcel) -> None:
-        self._parcels.append(parcel)
+        last = self._parcels[-1] if len(self._parcels) > int(self.sent) else None
         self._bytes += len(parcel.body)
+        if last is not None and self._merge and len(last.body) + len(parcel.body) <= self._merge:
+            rows = Counter(last.rows)
+            rows.update(parcel.rows)
+            self._parcels[-1] = Parcel(last.body + parcel.body, rows)  # protobuf messages concatenate
+        else:
+            self._parcels.append(parcel)
+        if self._policy != "none":
+            self.trim(self._policy)
+
+    def trim(self, policy: str) -> None:
+        """Back within the limit."""
         while self._bytes > self._limit and len(self._parcels) > 1:
-            after = int(self._sent)  # what the agent may hold already cannot be counted as lost
+            after = int(self.sent) if policy == "oldest" else -1  # what the agent may hold already cannot be lost
             lost = self._parcels[after]
             del self._parcels[after]
             self._bytes -= len(lost.body)
             self._account.drop(QUEUE_FULL, lost.rows)
 
+    def full(self) -> bool:
+        return self._bytes >= self._limit
+
+    def add_first(self, parcel: Parcel) -> None:
+        """The next to be sent, and sent from now on: it was taken from where it would not be merged or dropped."""
+        self._parcels.appendleft(parcel)
+        self._bytes += len(parcel.body)
+        self.oldest()
+
+    def peek(self, index: int) -> Parcel | None:
+        return self._parcels[index] if len(self._parcels) > index else None
+
+    def remove(self, parcel: Parcel) -> bool:
+        """Take out one of the two oldest; False where it is gone already."""
+        for index in range(min(2, len(self._parcels))):
+            if self._parcels[index] is parcel:
+                del self._parcels[index]
+                self._bytes -= len(parcel.body)
+                return True
+        return False
+
+    def resume(self, acked: int) -> None:
+        """Go on behind that number."""
+        self._seq = self.acked_seq = acked
+
+    def skip_number(self) -> None:
+        self._seq += 1
+
+    def number_before(self) -> int:
+        """The number before that of the oldest report."""
+        return self._seq - int(self.sent)
+
     def oldest(self) -> tuple[int, Parcel]:
         """The report to send now, with its number."""
-        if not self._sent:
-            self._seq, self._sent = self._seq + 1, True
+        if not self.sent:
+            self._seq, self.sent = self._seq + 1, True
         return self._seq, self._parcels[0]
 
     def on_its_way(self, seq: int) -> bool:
         """Whether that is the number of the report last given to send, and it still waits for its ack."""
-        return self._sent and seq == self._seq
+        return self.sent and seq == self._seq
 
     def acknowledge(self, rejected: Mapping[str, int]) -> None:
         """The oldest report is committed at the agent, except the rejected rows."""
         parcel = self._parcels.popleft()
         self._bytes -= len(parcel.body)
-        self.acked_seq, self._sent = self._seq, False
+        self.acked_seq, self.sent = self._seq, False
         for model, rows in parcel.rows.items():
             self._account.acked[model] += rows - rejected.get(model, 0)
         self._account.drop(REJECTED, rejected)
 
-    def abandon(self, reason: str) -> None:
+    def abandon(self, reason: str, *, spare_first: bool = False) -> None:
         """Count all that is left as lost. Of a report on its way nobody can know; it is counted as lost too."""
+        spared = [self._parcels.popleft()] if spare_first and self._parcels else []
         for parcel in self._parcels:
             self._account.drop(reason, parcel.rows)
-        self._parcels.clear()
-        self._bytes = 0
-        self._sent = False
+        self._parcels = deque(spared)
+        self._bytes = sum(len(parcel.body) for parcel in spared)
+        self.sent = self.sent and bool(spared)
 
     def rows(self, model: str) -> int:
         return sum(parcel.rows.get(model, 0) for parcel in self._parcels)

@@ -6,20 +6,21 @@ Every row is, at any instant, in exactly one place: queued, acked, or dropped fo
 
 from __future__ import annotations
 
-import itertools
 import logging
-import os
 import random
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tenure import complaints, forking
-from tenure.backlog import QUEUE_FULL, SHUTDOWN, Account, Backlog, Parcel, Stats, Unencodable
-from tenure.capture import Capture, Table, model_of, rows_in
+from tenure.backlog import SHUTDOWN, Parcel, Stats, Unencodable
+from tenure.capture import Capture, model_of, rows_in
 from tenure.errors import TransportError
+from tenure.intake import Intake
+from tenure.producer import Producer
 
 if TYPE_CHECKING:
     from tenure.settings import Settings
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tenure")
 
 BACKOFF_FIRST, BACKOFF_MOST = 0.1, 5.0
-TABLE_COUNTERS = 1 << 40  # ids of tables count from here, those of single rows from 0
+ADOPT_EVERY = 30.0  # seconds between looks for what dead processes left in the spool
 
 
-class Batcher:
+class Batcher(Intake):
     """One bounded queue and one sender thread, shared by the monitors of a process that report to one agent.
 
     Parameters
@@ -45,72 +46,26 @@ class Batcher:
     """
 
     def __init__(self, settings: Settings, connect: Callable[[], Transport], rng: random.Random | None = None) -> None:
-        self._settings = settings
+        super().__init__(settings)
         self._connect = connect
         self._rng = rng or random.Random()  # noqa: S311  # jitter, not a secret
-        self._limit = settings.queue_rows
-        self.half = settings.queue_rows >> 1  # waiting rows that wake a sender which is gathering
-        self.counter = itertools.count()  # one for all monitors that share the prefix: it makes the ids of rows
-        self.queue: deque[Capture] = deque()  # the same object for life: watched functions hold its append
         self._reset()
         forking.register(self)
 
     def _reset(self) -> None:
         """The state of a process that has sent nothing: at birth, and in a forked child."""
-        self.prefix = f"{os.getpid():x}-{time.time_ns():x}"
-        self.queue.clear()
-        self.room = self._limit  # captures the queue may hold: the limit less the further rows of waiting tables
-        self.asleep = True
-        self._lock = threading.RLock()  # a signal handler may predict while its own thread holds it
-        self._changed = threading.Condition(self._lock)
-        self._account = Account()
-        self._backlog = Backlog(self._account, self._settings.queue_bytes)
+        self._start_afresh()
+        self._own = Producer(self.prefix, self._lock, self._settings)
+        self._account, self._backlog = self._own.account, self._own.backlog
+        self._adopted: Producer | None = None
+        self._recovered: Counter[str] = Counter()
+        self._looked = float("-inf")  # when orphans were last looked for
         self._taken: Sequence[Capture] = ()
-        self._losses_told = 0
-        self._failures = 0
+        self._failures, self._resume = 0, 0.0
         self._flushing = 0
         self._error: Exception | None = None
-        self._thread: threading.Thread | None = None
         self._stopping = False
         self._transport: Transport | None = None
-        self._next_table = TABLE_COUNTERS
-
-    def put(self, capture: Capture) -> None:
-        """Queue a capture; never waits, and never raises for a full queue: then the oldest is dropped."""
-        if len(self.queue) < self.room and not isinstance(capture, Table):
-            self.queue.append(capture)
-            if self.asleep or len(self.queue) == self.half:
-                self.wake()
-        else:
-            self._put_counted(capture)
-
-    def _put_counted(self, capture: Capture) -> None:
-        rows = rows_in(capture)
-        if rows > self._limit:
-            self.drop(QUEUE_FULL, model_of(capture), rows)
-            return
-        with self._lock:
-            while self.queue and len(self.queue) + rows > self.room:
-                oldest = self.queue.popleft()
-                self.room += rows_in(oldest) - 1
-                self._account.drop(QUEUE_FULL, {model_of(oldest): rows_in(oldest)})
-            self.room -= rows - 1
-            self.queue.append(capture)
-        self.wake()
-
-    def reserve(self, rows: int) -> int:
-        """First of `rows` consecutive id counters for a table."""
-        with self._lock:
-            first = self._next_table
-            self._next_table += rows
-            return first
-
-    def drop(self, reason: str, model: str, rows: int = 1) -> None:
-        """Count rows lost before they could be queued."""
-        with self._lock:
-            self._account.drop(reason, {model: rows})
-        if self.asleep:
-            self.wake()  # the agent hears of a loss even where no row follows
 
     def wake(self) -> None:
         """Start the sender, or end its sleep."""
@@ -126,7 +81,8 @@ class Batcher:
         with self._lock:
             waiting = (*self.queue.copy(), *self._taken)
             queued = sum(rows_in(capture) for capture in waiting if model_of(capture) == model)
-            return self._account.stats(model, queued + self._backlog.rows(model))
+            stats = self._account.stats(model, queued + self._own.rows(model))
+            return replace(stats, recovered=self._recovered[model])
 
     def flush(self, timeout: float) -> bool:
         """Wait until all that was queued is acked or dropped; False when `timeout` seconds were not enough."""
@@ -148,58 +104,61 @@ class Batcher:
         return True
 
     def _pending(self) -> bool:
-        return bool(self.queue or self._taken or self._backlog)
+        return bool(self.queue or self._taken or self._own.waiting() or self._adopted)
 
-    def close(self, timeout: float) -> bool:
-        """Flush, stop the sender, and count what could not be sent as dropped.
+    def close(self, timeout: float, patience: float | None = None) -> bool:
+        """Flush, stop the sender, and spool what could not be sent, or count it as dropped.
 
-        With an agent that does not answer anyway, it waits for a quarter of a second at most.
-        """
+        With an agent that does not answer anyway, it waits for a quarter of a second at most; `patience` is how long
+        the sender may take to stop, and then what waits to be encoded for the spool."""
+        patience = self._settings.exit_timeout if patience is None else patience
+        self._resume = 0.0  # one more attempt at once: the agent may be back
         try:
             return self.flush(min(timeout, 0.25) if self._failures else timeout)
         finally:
-            self._stop()
+            stopped = self._stop(patience)
+            if stopped and self._settings.spool:
+                self._encode(until=time.monotonic() + patience)
+                self._own.keep()
             with self._lock:
                 for capture in (*self._taken, *self._drained()):
                     self._account.drop(SHUTDOWN, {model_of(capture): rows_in(capture)})
-                self._backlog.abandon(SHUTDOWN)
+                self._own.abandon(SHUTDOWN)
                 self._taken = ()
-                self._restart()
-
-    def _drained(self) -> list[Capture]:
-        """Empty the queue, with the lock held. What a host's thread appends meanwhile is taken or stays."""
-        taken = [self.queue.popleft() for _ in range(len(self.queue))]
-        self.room = self._limit  # tables are only ever queued under the lock
-        return taken
+                self._stopping, self.asleep = False, True
+                self._changed.notify_all()
 
     # Before a fork the sender is stopped and its channel closed, so that no child inherits a call on its way.
 
     def before_fork(self) -> None:
-        self._stop()
+        self._stop(self._settings.exit_timeout)
 
     def after_fork_in_parent(self) -> None:
-        self._restart()
+        self._stopping, self.asleep = False, True
         if self._pending():
             self.wake()
 
     def after_fork_in_child(self) -> None:
         """The parent still has the rows: the child starts with none, and a name of its own."""
+        for producer in (self._own, self._adopted):
+            if producer is not None:
+                producer.release()
         self._reset()
 
-    def _stop(self) -> None:
+    def _stop(self, patience: float) -> bool:
         with self._lock:
             self._stopping = True
-            thread, transport = self._thread, self._transport
+            thread, until = self._thread, time.monotonic() + patience
             self._changed.notify_all()
-        if thread is not None:
+        while thread is not None and thread.is_alive():
+            transport = self._transport  # the sender may be about to make one, or to call: so each time round
             if transport is not None:
                 transport.close()  # ends a call that hangs
-            thread.join(self._settings.exit_timeout)
+            thread.join(max(0.0, min(0.02, until - time.monotonic())))
+            if time.monotonic() >= until:
+                break
         self._transport = None
-
-    def _restart(self) -> None:
-        self._stopping = False
-        self.asleep = True
+        return thread is None or not thread.is_alive()
 
     def _run(self) -> None:
         while True:
@@ -212,8 +171,9 @@ class Batcher:
                 if not self._flushing and not self._failures and len(self.queue) < self.half:
                     self._changed.wait(self._settings.flush_interval)
             try:
+                self._adopt()
                 self._encode()
-                self._failures = 0 if self._send() else self._failures + 1
+                self._failures = 0 if self._send_all() else self._failures + 1
                 if self._failures:
                     self._pause()
             except Exception:  # the sender must outlive what it did not foresee
@@ -223,34 +183,53 @@ class Batcher:
 
     def _wait_for_work(self) -> bool:
         """With nothing queued: sleep until woken. True when there is something to do at once."""
-        if self._account.losses > self._losses_told:
-            self._backlog.add(Parcel(b"", {}))  # nothing to send but the news of a loss
+        if self._own.add_news():
             return True
         self.asleep = True  # set before the last look at the queue: an append after that look sees it
         if self.queue:
             self.asleep = False
             return True
         self._changed.notify_all()
-        self._changed.wait()
-        return False
+        self._changed.wait(ADOPT_EVERY if self._settings.spool else None)
+        return bool(self._settings.spool)  # it may be time to look for orphans
 
     def _pause(self) -> None:
         """Full jitter backoff; what arrives meanwhile is still encoded, so that memory stays bounded in bytes."""
         most = min(BACKOFF_MOST, BACKOFF_FIRST * 2 ** min(self._failures, 10))
-        until = time.monotonic() + self._rng.uniform(0, most)
-        while (left := until - time.monotonic()) > 0 and not self._stopping:
+        self._resume = time.monotonic() + self._rng.uniform(0, most)
+        while (left := self._resume - time.monotonic()) > 0 and not self._stopping:
             with self._lock:
                 self._changed.wait(min(left, self._settings.flush_interval))
             self._encode()
 
-    def _encode(self) -> None:
+    def _adopt(self) -> None:
+        """Take on what a dead process left in the spool."""
+        if self._settings.spool and self._adopted is None and time.monotonic() - self._looked > ADOPT_EVERY:
+            self._adopted = Producer.adopt(self._lock, self._settings)
+            if self._adopted is None:
+                self._looked = time.monotonic()
+
+    def _encode(self, until: float = float("inf")) -> None:
+        if self._settings.when_full == "block" and self._own.full():
+            return  # the host's threads wait until there is room
         with self._lock:
             taken = self._taken = self._drained()
-        if not taken:
-            return
+            self._changed.notify_all()
+        if taken:
+            self._encode_all(taken, until)
+        if self._failures or self._own.on_disk():
+            self._own.spill()
+
+    def _encode_all(self, taken: list[Capture], until: float) -> None:
         from tenure import report  # noqa: PLC0415  # protobuf is imported by the sender, never by the host
 
-        results = list(report.encode(taken, self.prefix, self._settings.batch_bytes))
+        results: list[Parcel | Unencodable] = []
+        for start in range(0, len(taken), report.CHUNK_ROWS):
+            if time.monotonic() > until:  # the host's exit does not wait for it
+                results.append(Unencodable(SHUTDOWN, report.count(taken[start:])))
+                break
+            part = taken[start : start + report.CHUNK_ROWS]
+            results += report.encode(part, self.prefix, self._settings.batch_bytes)
         with self._lock:
             if self._taken is not taken:
                 return  # closed meanwhile: they are counted as lost
@@ -263,30 +242,48 @@ class Batcher:
                     self._account.drop(result.reason, result.rows)
                     self._error = result.error or self._error
         for result in results:
-            if isinstance(result, Unencodable) and complaints.due(result.reason):
+            if isinstance(result, Unencodable) and result.reason != "sampled_out" and complaints.due(result.reason):
                 logger.warning("tenure: dropped %s (%s): %r", dict(result.rows), result.reason, result.error)
 
-    def _send(self) -> bool:
-        """Send what is encoded, oldest first; False when the agent did not take it."""
+    def _send_all(self) -> bool:
+        """Send what waits; False when the agent did not take it."""
+        if not self._send(self._own):
+            return False
+        if (adopted := self._adopted) is None:
+            return True
+        sent = self._send(adopted)
+        if sent and not adopted.waiting() and not adopted.add_news():
+            with self._lock:
+                self._recovered.update(adopted.account.acked)
+                adopted.finish()
+                self._adopted = None
+                self._changed.notify_all()
+        return sent
+
+    def _send(self, producer: Producer) -> bool:
+        """Oldest first, until all is acked or it is time to encode."""
         from tenure import report  # noqa: PLC0415
 
+        backlog, account = producer.backlog, producer.account
         while True:
+            producer.load()
             with self._lock:
-                if self._stopping or not self._backlog:
+                if self._stopping or not backlog:
                     self._changed.notify_all()
                     return True
-                seq, parcel = self._backlog.oldest()
-                dropped, losses = dict(self._account.dropped), self._account.losses
+                seq, parcel = backlog.oldest()
+                dropped, losses = dict(account.dropped), account.losses
             try:
                 if self._transport is None:
                     self._transport = self._connect()
-                envelope = report.envelope(self.prefix, seq, self._backlog.acked_seq, dropped)
+                envelope = report.envelope(producer.name, seq, backlog.acked_seq, dropped)
                 reply = self._transport.report(envelope + parcel.body, self._settings.deadline)
             except TransportError as error:
                 logger.debug("tenure: report %s not taken: %s", seq, error)
                 transport, self._transport = self._transport, None
                 if transport is not None:
                     transport.close()
+                producer.spill()
                 return False
             if reply.acked_seq < seq:
                 return False
@@ -294,7 +291,10 @@ class Batcher:
             for rejection in reply.rejections:
                 rejected[rejection.model] += rejection.rows
             with self._lock:
-                if not self._backlog.on_its_way(seq):
+                if not backlog.on_its_way(seq):
                     return True  # closed meanwhile: it is counted as lost
-                self._backlog.acknowledge(rejected)
-                self._losses_told = losses + rejected.total()
+                backlog.acknowledge(rejected)
+                producer.told = losses + rejected.total()
+            producer.settle()
+            if len(self.queue) > self.half and not self._own.full():
+                return True

@@ -9,9 +9,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tenure.errors import SettingError
+
+if TYPE_CHECKING:
+    from tenure.screen import Screen
 
 CHAMPION, CHALLENGER, SHADOW = "champion", "challenger", "shadow"
 ROLES = (CHAMPION, CHALLENGER, SHADOW)
@@ -28,6 +31,7 @@ class Stream:
     model: str
     version: str
     role: str = CHAMPION
+    screen: Screen | None = None
 
 
 class Row(NamedTuple):
@@ -57,6 +61,7 @@ class Table(NamedTuple):
     error: str | None = None
     aside: frozenset[str] = frozenset()  # columns that hold the id or the time: not features
     now: int = 0  # the time of the call, for rows without one
+    classes: tuple[Any, ...] | None = None  # what a matrix of probabilities has columns for
 
 
 class Truth(NamedTuple):
@@ -67,6 +72,7 @@ class Truth(NamedTuple):
     label: Any
     value: float | None
     time: int
+    screen: Screen | None = None
 
 
 # The common row: stream, features, output, start and end by `time.perf_counter_ns`, counter, error type. A plain tuple:

@@ -15,18 +15,28 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tenure.capture import LATEST, MOST_NAME, micros_of, wire_text
+from tenure.capture import EPOCH, LATEST, MOST_NAME, micros_of, wire_text
 from tenure.errors import SettingError
 from tenure_proto.v1 import monitoring_pb2 as pb
 
 _LITTLE = sys.byteorder == "little"
-_MISSING_TYPES = frozenset({"NaTType", "NAType", "NoneType"})
+_MISSING_TYPES = frozenset({"NaTType", "NAType", "NoneType", "MaskedConstant"})
+_NO_NUMBERS = frozenset({"bytes", "bytearray", "memoryview", "datetime64", "timedelta64", "MaskedConstant"})
 _NAT = -(2**63)
 NAN = float("nan")
 
 
 class Unsortable(Exception):
     """A value that is neither number nor text."""
+
+
+def unpacked(typecode: str, block: bytes) -> array[Any]:
+    """The values `packed` packed."""
+    values = array(typecode)
+    values.frombytes(block)
+    if not _LITTLE:
+        values.byteswap()
+    return values
 
 
 def packed(typecode: str, values: Iterable[Any]) -> bytes:
@@ -61,14 +71,16 @@ def encode_columns(name: str, values: Sequence[Any], skipped: Counter[str] | Non
         return []
     first = type(values[0])
     if first is not str:
+        if not _NO_NUMBERS.isdisjoint({type(value).__name__ for value in values}):
+            return _encode_mixed(name, values, skipped)  # numpy would give them as numbers of a unit unknown
         try:
             block = packed("d", values)
-        except (TypeError, ValueError, OverflowError):
+        except Exception:  # noqa: BLE001  # a host's object may raise anything when it is read
             return _encode_mixed(name, values, skipped)
         kind = pb.BOOLEAN if first is bool and set(map(type, values)) == {bool} else pb.NUMBER
         return [pb.Column(name=wire_name(name), kind=kind, numbers=block)]
     if set(map(type, values)) == {str}:
-        return [_text_column(name, values)]
+        return [text_column(name, values)]
     return _encode_mixed(name, values, skipped)
 
 
@@ -96,17 +108,22 @@ def _moments(values: Any) -> Any:
         array_ = values.to_numpy(dtype="datetime64[us]")
     else:
         array_ = values.to_numpy() if hasattr(values, "to_numpy") else values
+    if hasattr(array_, "filled"):
+        array_ = array_.filled(array_.dtype.type("NaT"))
     return array_.astype("datetime64[us]").astype("int64")
 
 
 def _encode_array(name: str, values: Any, dtype: str) -> pb.Column | None:
     """A typed array in one copy, or None where its type is not numeric."""
     lowered = dtype.lower()
-    if lowered.startswith("datetime"):
+    if lowered.startswith(("datetime", "timestamp")) and "pyarrow" not in lowered:
         moments = _moments(values)
         numbers = moments.astype("<f8")
         numbers[moments == _NAT] = NAN
         return pb.Column(name=wire_name(name), kind=pb.DATETIME, numbers=numbers.tobytes())
+    if lowered.startswith("timedelta64") and not hasattr(values, "to_numpy"):
+        seconds = values / values.dtype.type(1, "s")
+        return pb.Column(name=wire_name(name), kind=pb.NUMBER, numbers=_filled(seconds).astype("<f8").tobytes())
     if not lowered.startswith(("float", "double", "int", "uint", "bool")):
         return None
     kind = pb.BOOLEAN if lowered.startswith("bool") else pb.NUMBER
@@ -119,7 +136,12 @@ def _encode_array(name: str, values: Any, dtype: str) -> pb.Column | None:
         block = values
     if str(block.dtype) == "object":
         return None
-    return pb.Column(name=wire_name(name), kind=kind, numbers=block.astype("<f8").tobytes())
+    return pb.Column(name=wire_name(name), kind=kind, numbers=_filled(block.astype("<f8")).tobytes())
+
+
+def _filled(block: Any) -> Any:
+    """What a masked array hides is missing."""
+    return block.filled(NAN) if hasattr(block, "filled") else block
 
 
 def _encode_mixed(name: str, values: Sequence[Any], skipped: Counter[str] | None) -> list[pb.Column]:
@@ -130,7 +152,7 @@ def _encode_mixed(name: str, values: Sequence[Any], skipped: Counter[str] | None
     for value in values:
         try:
             number, text, kind = _sort_value(value)
-        except Unsortable:
+        except Exception:  # noqa: BLE001  # one cell that cannot be read must not cost its whole table
             number, text, kind = NAN, None, None
             if skipped is not None:
                 skipped[name] += 1
@@ -144,7 +166,7 @@ def _encode_mixed(name: str, values: Sequence[Any], skipped: Counter[str] | None
         kind = numeric.pop() if len(numeric) == 1 else pb.NUMBER
         encoded.append(pb.Column(name=wire_name(name), kind=kind, numbers=packed("d", numbers)))
     if pb.TEXT in kinds:
-        encoded.append(_text_column(name, texts))
+        encoded.append(text_column(name, texts))
     return encoded
 
 
@@ -153,15 +175,35 @@ def is_missing(value: Any) -> bool:
     return value is None or type(value).__name__ in _MISSING_TYPES or bool(value != value)  # noqa: PLR0124
 
 
-def _sort_value(value: Any) -> tuple[float, str | None, pb.Kind | None]:
+def _micros(value: dt.date) -> int:
+    """Microseconds since 1970 UTC of a feature, which unlike an event may lie before it: a date of birth."""
+    if not isinstance(value, dt.datetime):
+        return (value - EPOCH.date()).days * 86_400_000_000
+    moment = value if value.tzinfo is not None else value.replace(tzinfo=dt.UTC)
+    return (moment - EPOCH) // dt.timedelta(microseconds=1)
+
+
+def _sort_numpy_time(value: Any) -> tuple[float, str | None, pb.Kind | None]:
+    if value != value:  # noqa: PLR0124  # NaT
+        return NAN, None, None
+    if type(value).__name__ == "datetime64":
+        return float(value.astype("datetime64[us]").astype("int64")), None, pb.DATETIME
+    return float(value.astype("timedelta64[us]").astype("int64")) / 1e6, None, pb.NUMBER
+
+
+def _sort_value(value: Any) -> tuple[float, str | None, pb.Kind | None]:  # noqa: C901  # one line per type
     if value is None or type(value).__name__ in _MISSING_TYPES:
         return NAN, None, None
     if isinstance(value, str):
         return NAN, value, pb.TEXT
     if isinstance(value, bool):
         return float(value), None, pb.BOOLEAN
+    if type(value).__name__ in {"datetime64", "timedelta64"}:
+        return _sort_numpy_time(value)
+    if isinstance(value, bytes | bytearray | memoryview) or getattr(value, "ndim", None):
+        raise Unsortable
     if isinstance(value, dt.date):
-        return float(micros_of(value)), None, pb.DATETIME
+        return float(_micros(value)), None, pb.DATETIME
     if isinstance(value, dt.timedelta):
         return value.total_seconds(), None, pb.NUMBER
     if isinstance(value, enum.Enum):
@@ -177,7 +219,7 @@ def _sort_value(value: Any) -> tuple[float, str | None, pb.Kind | None]:
     return number, None, None if is_missing(number) else pb.NUMBER  # pandas writes a missing text as NaN
 
 
-def _text_column(name: str, values: Sequence[str | None]) -> pb.Column:
+def text_column(name: str, values: Sequence[str | None]) -> pb.Column:
     index: dict[str | None, int] = {}
     codes = [index.setdefault(value, len(index)) for value in values]
     column = pb.Column(name=wire_name(name), kind=pb.TEXT)

@@ -21,6 +21,7 @@ class Rows:
 
     table: Any
     count: int
+    classes: tuple[Any, ...] | None = None  # named by the model, for a matrix of probabilities
 
     def captured(
         self,
@@ -42,7 +43,8 @@ class Rows:
             times = now
         elif not hasattr(times, "__len__"):
             times = micros_of(times)
-        return Table(stream, self.table, output, times, counter, self.count, ids, latency, error, aside, now)
+        fixed = (ids, latency, error, aside, now, self.classes)
+        return Table(stream, self.table, output, times, counter, self.count, *fixed)
 
     def _column(self, name: str) -> Any:
         if isinstance(self.table, list):
@@ -62,12 +64,21 @@ def features_of(value: Any) -> dict[str, Any] | Rows | None:
     if isinstance(value, list | tuple):
         return _listed(value)
     if hasattr(value, "detach"):  # a torch tensor
-        value = value.detach().cpu().numpy()
+        value = _array_of(value)
     if getattr(value, "ndim", None) == 1:
         index = getattr(value, "index", None)
         names = [f"x{i}" for i in range(len(value))] if index is None or callable(index) else map(str, index)
         return dict(zip(names, value.tolist(), strict=True))
     return table_of(value)
+
+
+def _array_of(tensor: Any) -> Any:
+    """A tensor's values as an array of its own: numpy() alone shares the tensor's memory."""
+    tensor = tensor.detach().cpu()
+    try:
+        return tensor.numpy().copy()
+    except TypeError:  # a type numpy has not: bfloat16
+        return tensor.float().numpy().copy()
 
 
 def is_row(value: Any) -> bool:
@@ -83,6 +94,8 @@ def table_of(value: Any) -> Rows | None:
     """A snapshot of a data frame, Arrow table or 2-D array; None for anything else."""
     if hasattr(value, "column_names") and hasattr(value, "num_rows"):  # an Arrow table does not change
         return Rows(value, value.num_rows)
+    if hasattr(value, "toarray"):  # a sparse matrix has no rows to read
+        return None
     if getattr(value, "ndim", None) == 2 or (hasattr(value, "columns") and hasattr(value, "shape")):
         return Rows(value.clone() if hasattr(value, "clone") else value.copy(), len(value))
     return None
@@ -108,6 +121,8 @@ def _listed(value: Sequence[Any]) -> dict[str, Any] | Rows | None:
     first = value[0]
     if is_row(first):
         return Rows([features_of_row(row) for row in value], len(value))
+    if getattr(first, "ndim", None) == 1 and hasattr(first, "tolist"):
+        return _listed([one.tolist() if hasattr(one, "tolist") else one for one in value])
     if isinstance(first, list | tuple):
         return Rows([{f"x{i}": _plain(one) for i, one in enumerate(row)} for row in value], len(value))
     if type(first) in PLAIN:
@@ -119,9 +134,9 @@ def fields_of(value: Any) -> Mapping[str, Any] | None:
     """The fields of a dataclass, pydantic model or NamedTuple; None for anything else."""
     kind = type(value)
     if hasattr(kind, "__dataclass_fields__"):
-        return {name: getattr(value, name) for name in kind.__dataclass_fields__}
+        return {name: getattr(value, name, UNSUPPORTED) for name in kind.__dataclass_fields__}
     if hasattr(kind, "model_fields"):
-        return {name: getattr(value, name) for name in kind.model_fields}
+        return {name: getattr(value, name, UNSUPPORTED) for name in kind.model_fields}
     if isinstance(value, tuple) and hasattr(kind, "_fields"):
         return dict(zip(kind._fields, value, strict=True))
     return None
@@ -149,6 +164,8 @@ def _plain(value: Any) -> Any:
     """A single value that the caller can no longer change; what holds several is unsupported."""
     if type(value) in PLAIN:
         return value
+    if type(value).__name__ in {"datetime64", "timedelta64", "MaskedConstant"}:
+        return value  # item() would give nanoseconds as a bare number, and a masked value as 0
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):  # a scalar of numpy or torch
         return value.item()
     several = isinstance(value, list | tuple | set | frozenset | dict | bytearray) or hasattr(value, "__array__")
@@ -171,7 +188,7 @@ def snapshot_output(value: Any) -> Any:
     if fields is not None:
         return flattened(fields)
     if hasattr(value, "detach"):  # a torch tensor
-        value = value.detach().cpu().numpy()
+        value = _array_of(value)
     if isinstance(value, list):
         return [snapshot_output(one) if isinstance(one, Mapping) else one for one in value]
     copy = getattr(value, "copy", None) or getattr(value, "clone", None)
@@ -187,6 +204,8 @@ def columns_of(table: Any) -> dict[str, Sequence[Any]]:
         return {str(name): values for name, values in table.items()}
     if hasattr(table, "column_names"):
         return {str(name): table.column(name) for name in table.column_names}
+    if hasattr(table, "iloc"):  # by place: a label may come twice
+        return {str(name): table.iloc[:, i] for i, name in reversed([*enumerate(table.columns)])}
     if hasattr(table, "columns"):
         return {str(name): table[name] for name in table.columns}
     return {f"x{i}": table[:, i] for i in range(table.shape[1])}

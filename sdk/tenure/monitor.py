@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 import itertools
 import logging
@@ -18,14 +17,17 @@ from tenure.batcher import Batcher
 from tenure.capture import CHAMPION, ROLES, Row, Stream, Truth, micros_of, wire_text
 from tenure.errors import SettingError
 from tenure.features import Rows, rows_of, snapshot_output
+from tenure.screen import Screen
 from tenure.settings import Settings
 from tenure.signature import Binding
 from tenure.transport import GrpcTransport, Transport
 from tenure.watch import CAPTURE_ERROR, Watch
+from tenure.wrapping import wrapped
 
 logger = logging.getLogger("tenure")
 P = ParamSpec("P")
 R = TypeVar("R")
+M = TypeVar("M")
 
 
 class Monitor:
@@ -44,6 +46,12 @@ class Monitor:
         Takes the reports instead of the agent: see `tenure.testing.MemoryTransport`. Errors of our own are then raised.
     clock
         Gives the event time, in microseconds since 1970 UTC, where none is given; default: the wall clock.
+    sample
+        Share of the predictions that is kept, decided by a hash of the id: outcomes and shadows of the same ids agree.
+    include, exclude
+        Features to send, and not to send; a name stands for what is nested in it too.
+    redact
+        Feature → ``hash`` (keyed), ``bucket`` (numbers to one significant digit, texts to one of 64) or ``drop``.
 
     Notes
     -----
@@ -59,6 +67,10 @@ class Monitor:
         settings: Settings | None = None,
         transport: Transport | None = None,
         clock: Callable[[], int] | None = None,
+        sample: float = 1.0,
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
+        redact: Mapping[str, str] | None = None,
     ) -> None:
         if not model or not isinstance(model, str):
             raise SettingError("model", model, 'the model\'s name, such as Monitor("fraud_detector")')
@@ -73,7 +85,8 @@ class Monitor:
             self._batcher = _shared.batcher(settings)
         self._settings = settings
         self._clock = clock
-        self._stream = Stream(self.model, self.version)
+        self._screen = Screen.of(settings, sample, include, exclude, redact)
+        self._stream = Stream(self.model, self.version, screen=self._screen)
 
     @overload
     def watch(self, function: Callable[P, R]) -> Callable[P, R]: ...
@@ -110,8 +123,28 @@ class Monitor:
     def _watch(self, function: Callable[P, R], *, id: str | None, time: str | None, role: str) -> Callable[P, R]:
         if self._settings.disabled:
             return function
+        self._screen.check_id(id)
         binding, stream = Binding(function, id, time), self._streamed(None, role)
         return Watch(self._batcher, stream, binding, self._clock, strict=self._settings.strict).wrap(function)
+
+    def wrap(
+        self,
+        model: M,
+        *,
+        id: str | None = None,
+        time: str | None = None,
+        version: str | None = None,
+        role: str = CHAMPION,
+    ) -> M:
+        """Record every call of a model's predict, predict_proba and __call__; all else about it stays as it was.
+
+        Copies and pickles are plain. Both verbs on the same rows, in a row, are one case with the first one's outputs.
+        """
+        if self._settings.disabled:
+            return model
+        stream, strict = self._streamed(version, role), self._settings.strict
+        make = functools.partial(Watch, self._batcher, stream, clock=self._clock, strict=strict)
+        return wrapped(model, make, id, time)
 
     def record(
         self,
@@ -143,6 +176,7 @@ class Monitor:
         if self._settings.disabled:
             return None
         try:
+            self._screen.check_id(id if not isinstance(features, Mapping) else None)
             stream = self._streamed(version, role)
             found, said = rows_of(features), snapshot_output(prediction)
             if isinstance(found, Rows):
@@ -181,7 +215,7 @@ class Monitor:
             labels, values, times = (_spread(given, len(ids), many) for given in (label, value, time))
             for one, truth, worth, moment in zip(ids, labels, values, times, strict=True):
                 known = self._now() if moment is None else micros_of(moment)
-                self._batcher.put(Truth(self.model, str(one), truth, worth, known))
+                self._batcher.put(Truth(self.model, str(one), truth, worth, known, self._screen))
         except Exception as error:  # noqa: BLE001
             self._failed(error)
 
@@ -210,7 +244,7 @@ class Monitor:
             raise SettingError("role", role, f"one of {', '.join(ROLES)}")
         if version is None and role == CHAMPION:
             return self._stream
-        return Stream(self.model, self.version if version is None else str(version), role)
+        return Stream(self.model, self.version if version is None else str(version), role, self._screen)
 
     def _now(self) -> int:
         return wall.time_ns() // 1000 if self._clock is None else self._clock()
@@ -241,14 +275,17 @@ class _Shared:
     def batcher(self, settings: Settings) -> Batcher:
         with self._lock:
             if not self._batchers:
-                atexit.register(self._close)
+                forking.at_exit(self._close)
             if settings not in self._batchers:
-                self._batchers[settings] = Batcher(settings, lambda: GrpcTransport(settings.address()))
+                self._batchers[settings] = Batcher(
+                    settings, lambda: GrpcTransport(settings.address(), **settings.credentials())
+                )
             return self._batchers[settings]
 
     def _close(self) -> None:
+        until = wall.monotonic() + 1.5  # for all of them together
         for settings, batcher in self._batchers.items():
-            batcher.close(settings.exit_timeout)
+            batcher.close(min(settings.exit_timeout, max(0.0, until - wall.monotonic())), patience=0.2)
 
     def before_fork(self) -> None:
         self._lock.acquire()  # so that no child inherits it held by a thread it does not have

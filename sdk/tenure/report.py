@@ -11,9 +11,12 @@ from typing import Any
 
 from tenure.backlog import Parcel, Unencodable
 from tenure.capture import ROLES, Capture, Row, Stream, Table, Tick, Truth, model_of, rows_in, wire_text
-from tenure.columns import encode_columns, is_missing, micros, packed
+from tenure.columns import encode_columns, micros, packed
 from tenure.features import columns_of
 from tenure.outputs import encode_row_outputs, encode_table_outputs
+from tenure.redaction import screened
+from tenure.screen import SAMPLED_OUT, Screen
+from tenure.tables import halves, sampled, table_ids
 from tenure_proto.v1 import monitoring_pb2 as pb
 
 CHUNK_ROWS = 4096
@@ -30,7 +33,11 @@ def encode(captures: Sequence[Capture], prefix: str, limit: int) -> Iterator[Par
 
 def envelope(producer: str, seq: int, acked: int, dropped: dict[tuple[str, str], int]) -> bytes:
     """A report's head. Protobuf messages concatenate, so the body is encoded once, before its number is known."""
-    losses = [pb.Loss(model=model, reason=reason, rows=rows) for (model, reason), rows in dropped.items()]
+    losses = [
+        pb.Loss(model=model, reason=reason, rows=rows)
+        for (model, reason), rows in dropped.items()
+        if reason != SAMPLED_OUT
+    ]
     return pb.ReportRequest(producer_id=producer, seq=seq, acked_seq=acked, losses=losses).SerializeToString()
 
 
@@ -49,12 +56,16 @@ def _encode_chunk(chunk: Sequence[Capture], prefix: str, limit: int) -> Iterator
     error: Exception | None = None
     try:
         skipped: Counter[str] = Counter()
-        body = _report(chunk, prefix, skipped).SerializeToString()
+        kept, left_out = sampled(chunk, prefix)
+        body = _report(kept, prefix, skipped).SerializeToString()
     except Exception as raised:  # noqa: BLE001  # a host's object may raise anything when it is read
         error = raised
     else:
         if len(body) <= limit:
-            yield Parcel(body, _count(chunk), skipped)
+            if left_out:
+                yield Unencodable(SAMPLED_OUT, left_out)
+            if kept or not left_out:
+                yield Parcel(body, count(kept), skipped)
             return
     if len(chunk) > 1:
         middle = len(chunk) // 2
@@ -62,42 +73,20 @@ def _encode_chunk(chunk: Sequence[Capture], prefix: str, limit: int) -> Iterator
         yield from _encode_chunk(chunk[middle:], prefix, limit)
     elif error is None and isinstance(chunk[0], Table) and chunk[0].rows > 1:
         try:
-            halves = _halves(chunk[0])
+            parts = halves(chunk[0])
         except Exception as raised:  # noqa: BLE001  # what predict returned need not have parts
-            yield Unencodable("encode_error", _count(chunk), raised)
+            yield Unencodable("encode_error", count(chunk), raised)
         else:
-            yield from _encode_chunk(halves, prefix, limit)
+            yield from _encode_chunk(parts, prefix, limit)
     else:
-        yield Unencodable("too_large" if error is None else "encode_error", _count(chunk), error)
+        yield Unencodable("too_large" if error is None else "encode_error", count(chunk), error)
 
 
-def _count(chunk: Sequence[Capture]) -> dict[str, int]:
+def count(chunk: Sequence[Capture]) -> dict[str, int]:
     rows: Counter[str] = Counter()
     for capture in chunk:
         rows[model_of(capture)] += rows_in(capture)
     return dict(rows)
-
-
-def _halves(table: Table) -> list[Table]:
-    middle = table.rows // 2
-    parts = []
-    for start, end in ((0, middle), (middle, table.rows)):
-        cut = slice(start, end)
-        parts.append(
-            table._replace(
-                columns={name: _part(values, cut) for name, values in columns_of(table.columns).items()},
-                output=None if table.output is None else _part(table.output, cut),
-                times=table.times if isinstance(table.times, int) else _part(table.times, cut),
-                ids=None if table.ids is None else _part(table.ids, cut),
-                counter=table.counter + start,
-                rows=end - start,
-            )
-        )
-    return parts
-
-
-def _part(values: Any, cut: slice) -> Any:
-    return values.iloc[cut] if hasattr(values, "iloc") else values[cut]  # pandas may read a plain slice as labels
 
 
 def _report(chunk: Sequence[Capture], prefix: str, skipped: Counter[str]) -> pb.ReportRequest:
@@ -131,7 +120,7 @@ def _tick_batch(stream: Stream, group: list[Tick], prefix: str, skipped: Counter
     batch.ids.prefix = prefix
     batch.ids.counters = packed("Q", counters)
     batch.latencies = packed("f", [(end - start) * 1e-9 for start, end in zip(starts, ends, strict=True)])
-    _fill(batch, features, outputs, errors, skipped)
+    _fill(batch, features, outputs, errors, skipped, stream.screen)
     return batch
 
 
@@ -147,7 +136,7 @@ def _row_batch(stream: Stream, group: list[Row], prefix: str, skipped: Counter[s
         batch.ids.prefix = prefix
         batch.ids.counters = packed("Q", counters)
     _set_latencies(batch, latencies)
-    _fill(batch, features, outputs, errors, skipped)
+    _fill(batch, features, outputs, errors, skipped, stream.screen)
     return batch
 
 
@@ -157,20 +146,58 @@ def _fill(
     outputs: Sequence[Any],
     errors: Sequence[str | None],
     skipped: Counter[str],
+    screen: Screen | None,
 ) -> None:
-    _add_features(batch, _transposed(features), skipped)
-    batch.outputs.extend(encode_row_outputs(outputs))
+    _add_features(batch, _transposed(features), skipped, screen)
+    batch.outputs.extend(_passed(encode_row_outputs(_shown(outputs, screen)), screen))
     if any(errors):
         batch.errors.extend(pb.ErrorRow(row=i, type=error) for i, error in enumerate(errors) if error)
 
 
-def _add_features(batch: pb.Batch, named: Iterable[tuple[str, Any]], skipped: Counter[str]) -> None:
+def _shown(outputs: Sequence[Any], screen: Screen | None) -> Sequence[Any]:
+    """Outputs without the names that may not leave: before one of them could stand as the prediction."""
+    if screen is None or not (screen.exclude or screen.redact):
+        return outputs
+    return [
+        {name: one for name, one in output.items() if not screen.hides(str(name)) and _bare(screen, str(name))}
+        if isinstance(output, dict)
+        else output
+        for output in outputs
+    ]
+
+
+def _bare(screen: Screen, name: str) -> bool:
+    """Redacted names among outputs are left out altogether, but for the prediction, which is redacted."""
+    return name == "prediction" or screen.rule(name) is None
+
+
+def _passed(columns: list[pb.Column], screen: Screen | None) -> Iterable[pb.Column]:
+    if screen is None:
+        return columns
+    by_name: dict[str, list[pb.Column]] = {}
+    for column in columns:
+        if not screen.hides(column.name):
+            by_name.setdefault(column.name, []).append(column)
+    names = list(by_name)[: screen.max_columns]
+    return [column for name in names for column in screened(by_name[name], name, screen)]
+
+
+def _add_features(
+    batch: pb.Batch, named: Iterable[tuple[str, Any]], skipped: Counter[str], screen: Screen | None
+) -> None:
     taken: set[str] = set()
     for name, values in named:
+        if screen is not None and not screen.shows(name):
+            continue
+        if screen is not None and len(taken) >= screen.max_columns:
+            skipped[name] += batch.rows
+            continue
         columns = encode_columns(name, values, skipped)
         if columns and columns[0].name in taken:  # names that differ for the host only: 1 and "1", or past their length
             skipped[name] += batch.rows
             continue
+        if screen is not None:
+            columns = screened(columns, name, screen)
         taken.update(column.name for column in columns)
         batch.features.extend(columns)
 
@@ -194,16 +221,18 @@ def _table_batch(table: Table, prefix: str, skipped: Counter[str]) -> pb.Batch:
     times = [table.times] * table.rows if isinstance(table.times, int) else micros(table.times, table.now)
     batch.times = packed("q", times)
     if table.ids is not None:
-        for counter, given in enumerate(table.ids, table.counter):
-            text = "" if is_missing(given) else wire_text(str(given))
-            batch.ids.texts.append(text or f"{prefix}-{counter}")
+        batch.ids.texts.extend(table_ids(table, prefix))
     else:
         batch.ids.prefix = prefix
         batch.ids.counters = packed("Q", range(table.counter, table.counter + table.rows))
     named = columns_of(table.columns).items()
-    _add_features(batch, ((name, values) for name, values in named if name not in table.aside), skipped)
+    _add_features(
+        batch, ((name, values) for name, values in named if name not in table.aside), skipped, table.stream.screen
+    )
     if table.error is None:
-        batch.outputs.extend(encode_table_outputs(table.output, table.rows))
+        batch.outputs.extend(
+            _passed(encode_table_outputs(table.output, table.rows, table.classes), table.stream.screen)
+        )
     else:
         batch.errors.extend(pb.ErrorRow(row=i, type=table.error) for i in range(table.rows))
     _set_latencies(batch, [table.latency] * table.rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from dataclasses import replace as _replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ class Settings:
     Parameters
     ----------
     agent
-        Address of the agent: ``unix:/path`` or ``host:port``. Empty: the first of ./tenure.sock,
+        Address of the agent: ``unix:/path``, ``host:port`` or ``tls://host:port``. Empty: the first of ./tenure.sock,
         /run/tenure/agent.sock and 127.0.0.1:50051 that is there, looked up again on every reconnect.
     queue_rows
         Rows that may wait un-encoded in the host's memory.
@@ -37,6 +37,28 @@ class Settings:
         Seconds a call may take before it is tried again.
     exit_timeout
         Seconds the host's exit may be delayed to send what is queued.
+    drop_policy
+        What goes when there is no room: the ``oldest`` rows, or the ``newest``.
+    when_full
+        ``drop``, or ``block``: the host's threads wait until there is room, however long; for batch jobs.
+    spool
+        A directory for what waits while the agent is away, so that it survives the end of the process; processes may
+        share it. Empty: memory only.
+    spool_bytes
+        Bytes that may wait there, of all processes together (each keeps a file of an eighth, 4 MiB at most, beyond it).
+    ca_file
+        Certificates to trust, PEM; the connection is then TLS, as with ``tls://``. A unix socket is never TLS.
+    cert_file, key_file
+        Our own certificate and its key, PEM, where the agent asks for one (mTLS).
+    token_file
+        Holds the bearer token to show; never sent in clear beyond this machine.
+    max_columns
+        Columns of a batch; further ones are left out and counted as skipped. The agent takes 2,000 per model.
+    max_text
+        Characters of a text; what is longer is cut.
+    redact_key
+        Key of the hashes of redacted features; the same key gives the same hashes in every process. Empty:
+        ``$TENURE_REDACT_KEY``, else one of the process's own.
     strict
         Raise our own errors in the host: for tests, never for production.
 
@@ -53,31 +75,63 @@ class Settings:
     batch_bytes: int = 1024 * 1024
     deadline: float = 1.0
     exit_timeout: float = 1.5
+    drop_policy: str = "oldest"
+    when_full: str = "drop"
+    spool: str = ""
+    spool_bytes: int = 256 * 1024 * 1024
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    token_file: str = ""
+    max_columns: int = 1000
+    max_text: int = 4096
+    redact_key: str = field(default="", repr=False)
     strict: bool = False
     disabled: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("queue_rows", "queue_bytes", "flush_interval", "batch_bytes", "deadline"):
+        for name in (
+            "queue_rows",
+            "queue_bytes",
+            "flush_interval",
+            "batch_bytes",
+            "deadline",
+            "spool_bytes",
+            "max_columns",
+            "max_text",
+        ):
             value = getattr(self, name)
             if not 0 < value < float("inf"):
                 raise SettingError(name, value, "a number above 0")
         if self.batch_bytes > 2 * 1024 * 1024:
             raise SettingError("batch_bytes", self.batch_bytes, "at most 2097152; the agent refuses larger reports")
 
+        for name, allowed in (("drop_policy", ("oldest", "newest")), ("when_full", ("drop", "block"))):
+            if getattr(self, name) not in allowed:
+                raise SettingError(name, getattr(self, name), " or ".join(allowed))
+        if bool(self.cert_file) != bool(self.key_file):
+            missing = "key_file" if self.cert_file else "cert_file"
+            raise SettingError(missing, "", "a certificate and its key, both or neither")
+
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
         """Read ``TENURE_AGENT``, ``TENURE_QUEUE_ROWS``, ``TENURE_STRICT`` and so on: one variable per field."""
         settings = cls()
-        for field in fields(cls):
-            text = environ.get(f"TENURE_{field.name.upper()}", "")
+        for known in fields(cls):
+            text = environ.get(f"TENURE_{known.name.upper()}", "")
             if text:
-                default = getattr(settings, field.name)
-                settings = settings.replace(**{field.name: _parse(field.name, text, default)})
+                default = getattr(settings, known.name)
+                settings = settings.replace(**{known.name: _parse(known.name, text, default)})
         return settings
 
     def replace(self, **changes: Any) -> Settings:
         """The same settings but for `changes`."""
         return _replace(self, **changes)
+
+    def credentials(self) -> dict[str, str]:
+        """The files a secured connection needs, those that are given."""
+        names = ("ca_file", "cert_file", "key_file", "token_file")
+        return {name: getattr(self, name) for name in names if getattr(self, name)}
 
     def address(self) -> str:
         """The gRPC target to try now."""

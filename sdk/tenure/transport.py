@@ -5,6 +5,7 @@ Streams are not used here: in gRPC Python an open stream hangs or crashes forked
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tenure.errors import TransportError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 REPORT = "/tenure_proto.v1.Monitoring/Report"
 ASK = "/tenure_proto.v1.Operator/Ask"
+LOCAL = ("unix:", "127.0.0.1:", "localhost:", "[::1]:")
 CHANNEL_OPTIONS = (
     ("grpc.enable_retries", 0),  # we resend, with the same number
     ("grpc.use_local_subchannel_pool", 1),
@@ -47,33 +49,68 @@ class Transport(Protocol):
 
 
 class GrpcTransport:
-    """One channel to one agent.
+    """One channel to one agent, made by the first report, and again by the next one after `close`.
 
     Parameters
     ----------
     address
-        ``unix:/path`` or ``host:port``.
+        ``unix:/path``, ``host:port`` or ``tls://host:port``.
+    ca_file, cert_file, key_file, token_file
+        As in `Settings`; read whenever the channel is made, so that they may be renewed.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(
+        self, address: str, *, ca_file: str = "", cert_file: str = "", key_file: str = "", token_file: str = ""
+    ) -> None:
         import grpc  # noqa: PLC0415  # tens of milliseconds that the host's import must not pay
 
         from tenure_proto.v1.monitoring_pb2 import ReportReply  # noqa: PLC0415
 
-        self.address = address
+        self._grpc: Any = grpc
+        self._decode = ReportReply.FromString
+        self.address = address.removeprefix("tls://")
+        self._tls = not address.startswith("unix:") and (address.startswith("tls://") or bool(ca_file or cert_file))
+        self._files = (ca_file, cert_file, key_file, token_file)
         self._errors = (grpc.RpcError, ValueError)  # ValueError: the channel was closed meanwhile
-        self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
-        self._report: Any = self._channel.unary_unary(
-            REPORT, request_serializer=None, response_deserializer=ReportReply.FromString
-        )
+        self._open: tuple[Any, Any, Any] | None = None  # channel, call, metadata
 
     def report(self, payload: bytes, timeout: float) -> ReportReply:
+        opened = self._open  # another thread may close it at any moment
+        if opened is None:
+            opened = self._open = self._connect()
+        _, call, metadata = opened
         try:
-            reply: ReportReply = self._report(payload, timeout=timeout)
+            reply: ReportReply = call(payload, timeout=timeout, metadata=metadata)
         except self._errors as error:
             code = error.code().name if hasattr(error, "code") else "CLOSED"
             raise TransportError(f"{self.address}: {code}") from None
         return reply
 
+    def _connect(self) -> tuple[Any, Any, Any]:
+        ca, cert, key, token = (self._read(path) for path in self._files)
+        metadata = None
+        if token is not None:
+            text = token.decode("latin-1").strip()
+            if not text.isascii() or not text.isprintable():
+                raise TransportError(f"{self._files[3]}: not a token")
+            if not self._tls and not self.address.startswith(LOCAL):
+                raise TransportError(f"{self.address}: a token is never sent in clear. Try: tls:// or ca_file")
+            metadata = (("authorization", f"Bearer {text}"),)
+        if self._tls:
+            secured = self._grpc.ssl_channel_credentials(ca, key, cert)
+            channel = self._grpc.secure_channel(self.address, secured, options=CHANNEL_OPTIONS)
+        else:
+            channel = self._grpc.insecure_channel(self.address, options=CHANNEL_OPTIONS)
+        call = channel.unary_unary(REPORT, request_serializer=None, response_deserializer=self._decode)
+        return channel, call, metadata
+
+    def _read(self, path: str) -> bytes | None:
+        try:
+            return Path(path).read_bytes() if path else None
+        except OSError as error:
+            raise TransportError(f"{path}: {error.strerror}") from None
+
     def close(self) -> None:
-        self._channel.close()
+        opened, self._open = self._open, None
+        if opened is not None:
+            opened[0].close()

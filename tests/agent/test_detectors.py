@@ -17,6 +17,7 @@ from scipy import stats
 from tenure_agent import detectors
 from tenure_agent.detectors import DETECTORS, kolmogorov_smirnov, population_stability_index
 from tenure_agent.detectors.detector import column_sums
+from tenure_agent.detectors.psi import merge_small
 from tenure_agent.reference import build_reference
 from tenure_agent.summary import Summary, summarise
 
@@ -234,6 +235,24 @@ def test_ks_p_value_is_honest_when_nothing_changed() -> None:
     p_values = [ks(rng.normal(size=2000), rng.normal(size=400))[1] for _ in range(200)]
     assert np.mean(np.array(p_values) < 0.05) <= 0.1
     assert 0.3 < np.median(p_values) < 0.75
+
+
+def test_small_bins_are_merged_until_each_expects_five() -> None:
+    rng = np.random.default_rng(4)
+    columns = {"x": rng.normal(size=500), "c": texts(rng.choice(40, 500)), "y": np.ones(500)}
+    built = build_reference("m", "1", {("feature", name): values for name, values in columns.items()})
+    starts = built.coarse_starts
+    rows = rng.uniform(0, 4, size=int(starts[-1]))
+    rows[starts[2] :] = 1.0
+
+    merged, merged_starts = merge_small(built, rows)
+
+    held = np.bincount(merged, rows)
+    assert merged_starts[-1] == len(held)
+    assert (held[: merged_starts[2]] >= 5).all()
+    assert len(held[merged_starts[2] :]) == 1  # a column that expects fewer in all has one bin
+    assert held.sum() == pytest.approx(rows.sum())
+    assert (np.diff(merged[: starts[1]]) >= 0).all()  # numeric bins merge with their neighbours
 
 
 def test_column_sums_over_the_last_axis() -> None:

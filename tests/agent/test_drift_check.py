@@ -136,29 +136,6 @@ def test_a_reference_too_short_to_know_stops_at_warning() -> None:
     assert own_movement(built, 100).known
 
 
-def test_movement_of_identical_blocks_is_nothing() -> None:
-    built = build_reference("m", "1", {("feature", "x"): np.tile(np.arange(100.0), 64)})
-    movement = own_movement(built, 100)
-    assert movement.largest["ks"].tolist() == [0.0]
-    assert movement.largest["psi"] == pytest.approx([0.0], abs=1e-3)
-
-
-def test_movement_by_hand() -> None:
-    # The second half of the reference lies above the first: a stretch of either half is as far as can be.
-    built = build_reference("m", "1", {("feature", "x"): np.repeat([0.0, 1.0], 640)})
-    movement = own_movement(built, 400)
-    blocks = len(built.blocks)
-    k = round(400 * blocks / 1280)
-    assert movement.stretches == blocks // k
-    assert movement.largest["ks"][0] == pytest.approx(640 / (1280 - 20 * k * 64 / blocks), rel=0.02)
-
-
-def test_movement_without_blocks_is_unknown() -> None:
-    movement = own_movement(build_reference("m", "1", {("feature", "x"): np.arange(10.0)}), 300)
-    assert not movement.known
-    assert movement.largest["ks"].tolist() == [0.0]
-
-
 def reading(column: str, detector: str = "ks", statistic: float = 0.3) -> Reading:
     return Reading(column, detector, statistic, 0.0, 0.1, 500, Level.WARNING)
 

@@ -122,13 +122,15 @@ def test_a_gap_is_counted_once(ingesting: Run, batch: Batch, database: Database,
 def bad_batches(batch: Batch) -> list[tuple[pb.Batch, str]]:
     short = batch({"x": [1.0, 2.0]}, model="short")
     short.times = short.times[:8]
+    unnamed, long = batch({"x": [1.0]}), batch({"x": [1.0]})  # the SDK sends no such names
+    unnamed.features[0].name, long.features[0].name = "", "x" * 257
     return [
         (short, "malformed"),
         (batch({"x": [1.0]}, model=""), "bad_model_name"),
         (batch({"x": [1.0]}, model="m" * 257), "bad_model_name"),
         (batch({"x": [1.0]}, version=""), "bad_version_name"),
-        (batch({"": [1.0]}), "bad_column_name"),
-        (batch({"x" * 257: [1.0]}), "bad_column_name"),
+        (unnamed, "bad_column_name"),
+        (long, "bad_column_name"),
         (batch({f"c{i}": [1.0] for i in range(9)}), "too_many_columns"),
     ]
 

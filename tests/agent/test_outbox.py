@@ -206,7 +206,7 @@ def test_gone_is_never_again(play: Play, keep: Callable[..., Decision], value: C
         assert counts["pending"] == 0
 
     play(Receiver([410]), story)
-    assert value("deliveries_total", result="dead") == 1
+    assert value("deliveries_total", result="dead") == value("outbox_decisions", state="dead") == 1
 
 
 def test_given_up_after_many_attempts(

@@ -135,6 +135,17 @@ def test_the_brier_score_cannot_act_alone() -> None:
     assert rises(profiles, unsure, true, evenly(4000), 0, 0.02) == []
 
 
+@pytest.mark.parametrize(("wrong", "hits"), [(0.113, set[str]()), (0.117, {"brier"}), (0.125, {"brier", "zero_one"})])
+def test_the_primary_loss_must_rise_by_three_quarters_of_its_tolerance(wrong: float, hits: set[str]) -> None:
+    # Every probability is 0.4, so that the Brier score is 0.16 + 0.2 of what is wrong: far over its reference.
+    profiles = [
+        LossProfile(channel, mean, 1e-9, 1, 4000, 4001) for channel, mean in (("zero_one", 0.1), ("brier", 0.1))
+    ]
+    true = (np.arange(2000) * wrong % 1 < wrong).astype(float)
+    found = rises(profiles, np.full(2000, 0.4), true, evenly(2000), 0, 0.02)
+    assert {hit.channel for hit in found if hit.rows == 2000} == hits
+
+
 @pytest.mark.parametrize("mean", [0.1, 0.5])
 def test_tolerance_is_the_larger_of_absolute_and_relative(mean: float) -> None:
     profile = LossProfile("zero_one", mean, 1e-9, 1, 4000, 4001)

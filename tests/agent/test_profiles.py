@@ -123,6 +123,21 @@ def test_reference_from_a_file(seat: Callable[..., Seat], batch: Batch, put: Put
     assert len(summary.counts) == len(shipped.counts)
 
 
+@pytest.mark.parametrize("version", ["../other", "/etc/passwd", "a\x00b"])
+def test_a_version_by_any_name_reads_no_file_elsewhere(
+    seat: Callable[..., Seat], batch: Batch, put: Put, tmp_path: Path, version: str
+) -> None:
+    shipped = build_reference("fraud", "1", {("feature", "x"): np.array(normal(1000, 5))})
+    (tmp_path / "refs").mkdir()
+    shipped.save(tmp_path / "other")
+    put(batch({"x": normal(300)}, version=version))
+
+    built = seat(file=str(tmp_path / "refs" / "{version}")).reference(version)
+
+    assert built is not None
+    assert built.source == "the first 200 live rows"
+
+
 def expected(seat: Seat, values: dict[str, list[Any]]) -> Summary:
     reference = seat.reference()
     assert reference is not None

@@ -128,7 +128,7 @@ def test_proven_harm_is_decided_once_until_it_is_over(
     serve(10_000, START)
     harm = START + 10_000 * MINUTE
     serve(20_000, harm, flipped=0.3)
-    one = desk(**OFTEN, performance={"window": "1d"}, retrain={"cooldown": "24h"})
+    one = desk(**OFTEN, performance={"window": "1d"}, retrain={"cooldown": "2h"})
     times = [harm + 5 * DAY + hour * HOUR for hour in range(6)]
 
     levels = [performance for _, performance in one.review(*times)]

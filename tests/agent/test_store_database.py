@@ -113,6 +113,7 @@ def test_close_finishes_what_is_queued(tmp_path: Path) -> None:
         "ATTACH '{other}/other.duckdb'",
         "SET enable_external_access = true",
         "SET allowed_directories = ['/']",
+        "SET memory_limit = '1TB'",
         "INSTALL httpfs",
         "LOAD httpfs",
     ],

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from tenure.backlog import Stats
-from tenure.batcher import TABLE_COUNTERS, Batcher
+from tenure.batcher import Batcher
 from tenure.capture import Row, Stream, Table, Truth
 from tenure.errors import TransportError
+from tenure.intake import TABLE_COUNTERS
 from tenure.testing import MemoryTransport
 from tenure_proto.v1 import monitoring_pb2 as pb
 
@@ -182,31 +183,27 @@ def test_a_table_larger_than_the_queue_is_dropped_and_told(make: Make) -> None:
     assert agent.hears(lambda: agent.losses() == {"queue_full": 5})
 
 
-class Broken:
-    """A host's object that cannot be read."""
-
-    def __float__(self) -> float:
-        raise LookupError("detached session")
+MISFIT = Table(Stream("m", "1"), {"x": [1.0]}, [], 1000, 0, 1)  # its output does not fit its rows
 
 
 def test_what_cannot_be_encoded_is_counted_logged_and_told(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     agent = Agent()
     batcher = make(agent, batch_bytes=1000)
-    for x in (1.0, Broken(), "y" * 2000):
-        batcher.put(row(0, x))
+    for capture in (row(0, 1.0), MISFIT, row(0, "y" * 2000)):
+        batcher.put(capture)
 
     assert batcher.flush(DEADLINE)
     assert batcher.stats("m") == Stats(3, 1, 0, {"encode_error": 1, "too_large": 1})
     assert agent.hears(lambda: agent.losses() == {"encode_error": 1, "too_large": 1})
-    assert "detached session" in caplog.text
+    assert "predict returned 0 values" in caplog.text
 
 
 def test_in_tests_an_encode_error_is_raised_by_flush_once(make: Make) -> None:
     batcher = make(Agent(), strict=True, batch_bytes=1000)
-    for x in (Broken(), "y" * 2000):
-        batcher.put(row(0, x))
+    for capture in (MISFIT, row(0, "y" * 2000)):
+        batcher.put(capture)
 
-    with pytest.raises(LookupError, match="detached session"):
+    with pytest.raises(ValueError, match="predict returned 0 values"):
         batcher.flush(DEADLINE)
     assert batcher.flush(DEADLINE)
 

@@ -174,12 +174,12 @@ def test_a_row_too_large_is_given_back_and_its_neighbours_are_not() -> None:
 
 
 def test_a_row_that_cannot_be_encoded_is_given_back_with_its_error() -> None:
-    parcels, (lost,) = parts([row(0), row(1, {"x": Broken()}), row(2), Truth("m", "A", 1, None, 7)])
+    parcels, (lost,) = parts([row(0), table({"x": [1]}, [], 1), row(2), Truth("m", "A", 1, None, 7)])
 
     assert [found["id"] for found in received(parcels).predictions("m")] == ["p-0", "p-2"]
     assert len(received(parcels).outcomes("m")) == 1
     assert (lost.reason, lost.rows) == ("encode_error", {"m": 1})
-    assert isinstance(lost.error, RuntimeError)
+    assert isinstance(lost.error, ValueError)
 
 
 ROWS = 400

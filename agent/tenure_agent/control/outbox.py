@@ -96,6 +96,8 @@ class Outbox:
         await self._database.async_write(
             lambda cursor: decisions.mark(cursor, letter.decision.id, state, attempts, next_attempt, error)
         )
+        for of_state, count in (await self._database.async_read(decisions.counts)).items():
+            self._metrics.outbox.labels(of_state).set(count)
 
     async def _post(self, session: aiohttp.ClientSession, letter: Letter) -> tuple[str | None, bool]:
         """What went wrong, if anything, and whether trying again cannot help."""

@@ -1,0 +1,135 @@
+"""FastAPI: endpoints whose calls are recorded, and a lifespan that flushes when the application ends."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypeVar, get_args, get_type_hints
+from urllib.parse import quote
+
+from tenure.current import prediction_id
+from tenure.integrations import needed
+from tenure.monitor import Monitor
+
+HEADER = "x-prediction-id"
+RESPONSE = "tenure_response"
+PRINTABLE = "!#$&'()*+,/:;=?@[]~| "  # the rest of an id is percent-encoded, as headers need
+F = TypeVar("F", bound=Callable[..., Any])
+Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
+
+
+def watch(monitor: Monitor, *, id: str | None = None, time: str | None = None) -> Callable[[F], F]:
+    """Record every call of an endpoint, and answer with the prediction's id in the header ``x-prediction-id``.
+
+    Body, path and query parameters are the features; what is injected (dependencies, the request) is not. It stands
+    below the route's own decorator, which sees the endpoint as it was written: the OpenAPI schema stays the same.
+
+    Parameters
+    ----------
+    id, time
+        The parameter, or field of the body, that holds the prediction's id and event time.
+    """
+    fastapi = needed("fastapi")
+
+    def around(function: F) -> F:
+        signature = inspect.signature(function)
+        injected = _injected(function, signature, fastapi)
+
+        @functools.wraps(function)
+        def sync(**arguments: Any) -> Any:
+            response = arguments.pop(RESPONSE)
+            held = {name: arguments.pop(name) for name in injected & arguments.keys()}
+            return _answered(predict(held, **arguments), response, fastapi)
+
+        @functools.wraps(function)
+        async def coroutine(**arguments: Any) -> Any:
+            response = arguments.pop(RESPONSE)
+            held = {name: arguments.pop(name) for name in injected & arguments.keys()}
+            return _answered(await predict(held, **arguments), response, fastapi)
+
+        outer: Any
+        if inspect.iscoroutinefunction(function):
+            outer, predict = coroutine, monitor.watch(id=id, time=time)(_coroutine(function))
+        else:
+            outer, predict = sync, monitor.watch(id=id, time=time)(_sync(function))
+        outer.__signature__ = _with_response(signature, fastapi.Response)
+        endpoint: F = outer
+        return endpoint
+
+    return around
+
+
+def lifespan(monitor: Monitor, inner: Lifespan | None = None, *, timeout: float = 2.0) -> Lifespan:
+    """A lifespan for ``FastAPI(lifespan=...)`` that flushes the monitor when the application shuts down.
+
+    Parameters
+    ----------
+    inner
+        The application's own lifespan, which runs inside.
+    timeout
+        Seconds to wait for the agent at most.
+    """
+
+    @asynccontextmanager
+    async def around(app: Any) -> AsyncIterator[Any]:
+        try:
+            if inner is None:
+                yield
+            else:
+                async with inner(app) as state:
+                    yield state
+        finally:
+            await asyncio.to_thread(monitor.flush, timeout)
+
+    return around
+
+
+def _sync(function: Callable[..., Any]) -> Callable[..., Any]:
+    def predict(self: dict[str, Any], /, **features: Any) -> Any:  # self: what is no feature
+        return function(**self, **features)
+
+    return predict
+
+
+def _coroutine(function: Callable[..., Any]) -> Callable[..., Any]:
+    async def predict(self: dict[str, Any], /, **features: Any) -> Any:
+        return await function(**self, **features)
+
+    return predict
+
+
+def _injected(function: Callable[..., Any], signature: inspect.Signature, fastapi: Any) -> frozenset[str]:
+    """Names of parameters that hold what FastAPI makes: dependencies, the request, the response, background tasks."""
+    try:
+        hints = get_type_hints(function, include_extras=True)
+    except (NameError, TypeError):  # an annotation that only FastAPI can read
+        hints = {}
+    params = needed("fastapi.params")
+    handed = (fastapi.Request, fastapi.Response, fastapi.WebSocket, fastapi.BackgroundTasks)
+    names = set()
+    for name, parameter in signature.parameters.items():
+        hint = hints.get(name, parameter.annotation)
+        marks = (parameter.default, *getattr(hint, "__metadata__", ()))
+        kind = get_args(hint)[0] if hasattr(hint, "__metadata__") else hint
+        if any(isinstance(mark, params.Depends) for mark in marks) or (
+            isinstance(kind, type) and issubclass(kind, handed)
+        ):
+            names.add(name)
+    return frozenset(names)
+
+
+def _with_response(signature: inspect.Signature, response: type) -> inspect.Signature:
+    added = inspect.Parameter(RESPONSE, inspect.Parameter.KEYWORD_ONLY, annotation=response)
+    before = list(signature.parameters.values())
+    return signature.replace(parameters=[*before, added])
+
+
+def _answered(result: Any, response: Any, fastapi: Any) -> Any:
+    said = prediction_id()
+    if said is not None:
+        target = result if isinstance(result, fastapi.Response) else response
+        target.headers[HEADER] = quote(said, safe=PRINTABLE)
+    return result
