@@ -213,7 +213,8 @@ def test_a_signal_ends_it_cleanly_with_what_it_acked(tmp_path: Path, number: sig
     thread = threading.Thread(target=serve)
     thread.start()
     assert busy.wait(60)
-    monitor.flush(timeout=0.2)
+    while not monitor.stats().acked:
+        monitor.flush(timeout=1)
     seconds = child.end(number)
     stop.set()
     thread.join()
