@@ -4,7 +4,7 @@ BIN := .venv/bin
 PROTO := tenure_proto/v1/monitoring.proto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults check bench proto clean
+.PHONY: help setup demo test faults fuzz check bench proto clean
 
 help:                ## this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,8 +29,11 @@ demo: .venv/.demo    ## the main job on 336,776 real flights, in two minutes
 test: setup          ## every test
 	$(BIN)/pytest -q $(ARGS)
 
-faults: setup        ## a thousand forks under traffic, half of them with a hung agent
-	TENURE_FAULTS=1000 $(BIN)/pytest -q tests/faults $(ARGS)
+faults: setup        ## a thousand forks and kills under traffic, 500 damaged stores, full disks
+	TENURE_FAULTS=1000 FLIPS=500 $(BIN)/pytest -q tests/faults $(ARGS)
+
+fuzz: setup          ## a million damaged reports through the wire decoder
+	TENURE_FUZZ=1000000 $(BIN)/pytest -q tests/faults/test_fuzz.py
 
 check: setup         ## lint, types, import direction
 	$(BIN)/ruff check .
@@ -39,7 +42,11 @@ check: setup         ## lint, types, import direction
 	$(BIN)/mypy tests
 	$(BIN)/lint-imports
 
-bench: setup         ## speed, as ratios measured side by side in one run
+.venv/.bench: .venv/.ready
+	$(BIN)/pip install --quiet --editable '.[bench]'
+	touch .venv/.bench
+
+bench: .venv/.bench  ## speed, as ratios measured side by side in one run
 	$(BIN)/python -m tests.bench $(ARGS)
 
 proto: setup         ## regenerate the protobuf code with the oldest supported compiler

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,10 +15,12 @@ from tenure_agent.measures import default_metric, measure
 from tenure_agent.records import Verdict, iso
 from tenure_agent.review import Reviewer
 from tenure_agent.scheduler import EventScheduler, WallScheduler
-from tenure_agent.store import Database, decisions, outcomes, predictions, verdicts
+from tenure_agent.store import Database, decisions, outcomes, predictions, question, verdicts
 from tenure_agent.store.catalogue import Catalogue, Model
+from tenure_agent.store.damage import files_set_aside
 from tenure_agent.store.database import Cursor
 
+MOST_ROWS, MOST_SECONDS = 100_000, 300.0
 ROLES = ("champion", "challenger", "shadow")
 
 
@@ -49,6 +52,7 @@ class Answers:
             "verdicts": self.verdicts,
             "quality": self.quality,
             "export": self.export,
+            "sql": self.sql,
         }
 
     async def status(self, _: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,6 +90,12 @@ class Answers:
             "settled": self._scheduler.settled(newest),
             "stored": self._ingest.stored(),
             "dropped": self._ingest.dropped(),
+            "lost_after_ack": self._ingest.lost_after_ack,
+            "store": {
+                "state": "full" if self._database.room.full else "ok",
+                "free": self._database.room.free(),
+                "set_aside": [str(path) for path in files_set_aside(self._database.path)],
+            },
             **await self._database.async_read(read),
         }
 
@@ -155,6 +165,16 @@ class Answers:
             lambda cursor: predictions.export_labelled(cursor, model, start, end, known, str(path))
         )
         return {"path": str(Path(path)), "rows": rows}
+
+    async def sql(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """What a query reads: columns, rows and whether these are all."""
+        query = str(arguments.get("query", ""))
+        rows = min(max(int(arguments.get("rows", 1000)), 1), MOST_ROWS)
+        seconds = min(max(float(arguments.get("seconds", 10.0)), 0.1), MOST_SECONDS)
+        asked = self._database.ask(lambda cursor: question.ask(cursor, query, rows=rows, seconds=seconds))
+        found = await asyncio.wrap_future(asked)
+        columns = [{"name": name, "type": type_} for name, type_ in found.columns]
+        return {"columns": columns, "rows": found.rows, "complete": found.complete}
 
     def _version(self, model: Model, name: Any) -> int | None:
         if name is None or str(name) in model.versions:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import grpc
 
-from tenure.errors import TenureError
-from tenure.transport import ASK, CHANNEL_OPTIONS
+from tenure.errors import TenureError, TransportError
+from tenure.transport import ASK, open_channel
 from tenure_proto.v1 import monitoring_pb2 as pb
 
 UNREACHED = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
@@ -24,12 +26,22 @@ class Asking:
     Parameters
     ----------
     address
-        ``unix:/path`` or ``host:port``.
+        ``unix:/path``, ``host:port`` or ``tls://host:port``.
+    credentials
+        The files ``ca_file``, ``cert_file``, ``key_file`` and ``token_file``, as in `tenure.Settings`.
+
+    Raises
+    ------
+    NoAnswer
+        One of the files cannot be used.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, credentials: Mapping[str, str] = MappingProxyType({})) -> None:
         self.address = address
-        self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+        try:
+            self._channel, self._metadata = open_channel(address, **credentials)
+        except TransportError as error:
+            raise NoAnswer(str(error)) from None
         self._call: Any = self._channel.unary_unary(
             ASK, request_serializer=pb.AskRequest.SerializeToString, response_deserializer=pb.AskReply.FromString
         )
@@ -44,21 +56,34 @@ class Asking:
         """
         request = pb.AskRequest(verb=verb, arguments=json.dumps(arguments or {}))
         try:
-            return json.loads(self._call(request, timeout=timeout).answer)
+            return json.loads(self._call(request, timeout=timeout, metadata=self._metadata).answer)
         except grpc.RpcError as error:
-            if error.code() in UNREACHED:
-                raise NoAnswer(
-                    f"no agent answers at {self.address}. Try: tenure-agent run, or --agent ADDRESS"
-                ) from None
-            raise NoAnswer(error.details() or error.code().name) from None
+            raise NoAnswer(self._told(error)) from None
+
+    def _told(self, error: Any) -> str:
+        code, details = error.code(), str(error.details() or "")
+        if code is grpc.StatusCode.UNAUTHENTICATED:
+            return f"the agent at {self.address} wants its token. Try: TENURE_TOKEN_FILE, or --config tenure.yaml"
+        if code not in UNREACHED:
+            return details or str(code.name)
+        if "SSL" in details or "peer certificate" in details:
+            why = details.rpartition(": ")[2]
+            return f"{self.address} is not trusted ({why}). Try: TENURE_CA_FILE, and an address its certificate names"
+        return f"no agent answers at {self.address}. Try: tenure-agent run, or --agent ADDRESS"
 
     def close(self) -> None:
         self._channel.close()
 
 
-def ask(address: str, verb: str, arguments: dict[str, Any] | None = None, timeout: float = 60.0) -> Any:
+def ask(
+    address: str,
+    verb: str,
+    arguments: dict[str, Any] | None = None,
+    timeout: float = 60.0,
+    credentials: Mapping[str, str] = MappingProxyType({}),
+) -> Any:
     """One question to one agent; see `Asking`."""
-    asking = Asking(address)
+    asking = Asking(address, credentials)
     try:
         return asking.ask(verb, arguments, timeout)
     finally:

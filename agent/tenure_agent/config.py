@@ -1,24 +1,27 @@
-"""tenure.yaml: every key, its default and its meaning. All faults of a file are reported at once."""
+"""tenure.yaml: every key, its default and its meaning. All faults of a file are reported at once.
+
+Each check belongs to one field, so that a fault elsewhere hides none; a field is checked against those declared above it.
+"""
 
 from __future__ import annotations
 
-import difflib
+import ipaddress
 import math
 import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from apscheduler.triggers.cron import CronTrigger
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from tenure.errors import TenureError
+from tenure_agent.faults import ConfigError, Fault, faults_of
+from tenure_agent.units import Duration, Size
 
-UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 METRICS = {
     "binary": ("accuracy", "precision", "recall", "f1", "auc_roc", "brier"),
     "multiclass": ("accuracy",),
@@ -27,58 +30,67 @@ METRICS = {
 LOSSES = ("brier", "mae", "rmse")
 
 
-class ConfigError(TenureError):
-    """A configuration that cannot be used; one line per fault."""
-
-    def __init__(self, source: str, faults: list[str]) -> None:
-        super().__init__("\n".join(f"{source}: {fault}" for fault in faults))
-        self.faults = faults
-
-
-def _duration(value: object) -> object:
-    if isinstance(value, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*", value)
-        if not match:
-            raise ValueError("a duration such as 30s, 15m, 6h or 14d")
-        return timedelta(seconds=float(match[1]) * UNITS[match[2]])
-    if isinstance(value, timedelta):
-        return value
-    raise ValueError("a duration such as 30s, 15m, 6h or 14d")
-
-
-def _size(value: object) -> object:
-    if isinstance(value, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(KiB|MiB|GiB|TiB)\s*", value)
-        if match:
-            return int(float(match[1]) * SIZES[match[2]])
-    elif isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return value
-    raise ValueError("a size such as 256MiB or 2GiB")
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
-Size = Annotated[int, BeforeValidator(_size)]
-
-
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class StoreConfig(Section):
     path: Path = Path("./tenure.duckdb")
+    retain: Duration = timedelta(days=14)
+    max_size: Size = 2 << 30
+    floor: Size = 100 << 20  # of the disk, left free: below that, reports are refused
     memory: Size = 256 << 20
-    threads: int = Field(default=2, ge=1)
+    threads: int = Field(default=1, ge=1)
+
+
+class AccessConfig(Section):
+    """Who may use the gRPC port. Loopback and a unix socket need none of it."""
+
+    socket_mode: Literal["0600", "0660", "0666"] = "0600"
+    token_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = Field(default=None, validate_default=True)
+    client_ca_file: Path | None = None
+
+    @field_validator("key_file")
+    @classmethod
+    def _paired(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if "cert_file" in info.data and (value is None) != (info.data["cert_file"] is None):
+            raise ValueError("cert_file and key_file, both or neither")
+        return value
+
+    @field_validator("client_ca_file")
+    @classmethod
+    def _served(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is not None and info.data.get("cert_file", value) is None:
+            raise ValueError("cert_file and key_file beside it: without TLS nobody shows a certificate")
+        return value
+
+    @property
+    def guarded(self) -> bool:
+        """Whether what is said is encrypted, and whoever says it is known."""
+        return self.cert_file is not None and (self.token_file is not None or self.client_ca_file is not None)
 
 
 class ControlConfig(Section):
     url: str | None = None
-    secret_file: Path | None = None
+    secret_file: Path | None = Field(default=None, validate_default=True)
 
-    @model_validator(mode="after")
-    def _signed(self) -> Self:
-        if self.url is not None and self.secret_file is None:
-            raise ValueError("a secret_file beside url: decisions are always signed")
-        return self
+    @field_validator("url")
+    @classmethod
+    def _plain(cls, value: str | None) -> str | None:
+        if value is not None:
+            parts = urlsplit(value)
+            if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.password:
+                raise ValueError("http://host/path or https://host/path, without a password: decisions are signed")
+        return value
+
+    @field_validator("secret_file")
+    @classmethod
+    def _signed(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is None and info.data.get("url") is not None:
+            raise ValueError("tenure-agent control secret --out FILE; decisions are always signed")
+        return value
 
 
 class ReferenceConfig(Section):
@@ -146,17 +158,21 @@ class ModelConfig(Section):
     performance: PerformanceConfig = PerformanceConfig()
     retrain: RetrainConfig = RetrainConfig()
 
-    @model_validator(mode="after")
-    def _known_metric(self) -> Self:
-        known = [name for task, names in METRICS.items() if self.task in {None, task} for name in names]
-        if self.performance.metric is not None and self.performance.metric not in known:
-            raise ValueError(f"performance.metric one of {', '.join(known)}, not {self.performance.metric!r}")
-        return self
+    @field_validator("performance")
+    @classmethod
+    def _known_metric(cls, value: PerformanceConfig, info: ValidationInfo) -> PerformanceConfig:
+        tasks = [info.data["task"]] if info.data.get("task") else list(METRICS)
+        known = [name for task in tasks for name in METRICS[task]]
+        if value.metric is not None and value.metric not in known:
+            raise ValueError(f"metric one of {', '.join(known)}, not {value.metric!r}")
+        return value
 
 
 class Config(Section):
-    listen: str = "unix:./tenure.sock"
+    access: AccessConfig = AccessConfig()
+    listen: str = Field(default="unix:./tenure.sock", validate_default=True)
     http: str = "127.0.0.1:9464"
+    log: Literal["console", "json"] = "console"
     clock: Literal["wall", "event"] = "wall"
     store: StoreConfig = StoreConfig()
     control: ControlConfig = ControlConfig()
@@ -164,9 +180,20 @@ class Config(Section):
 
     @field_validator("listen")
     @classmethod
-    def _local(cls, value: str) -> str:
-        if not value.startswith("unix:") and _host_port(value)[0] not in {"127.0.0.1", "localhost", "[::1]"}:
-            raise ValueError("unix:/path or a loopback address such as 127.0.0.1:50051")
+    def _guarded(cls, value: str, info: ValidationInfo) -> str:
+        access = info.data.get("access")  # not there when it has faults of its own
+        if value.startswith("unix:"):
+            if value == "unix:":
+                raise ValueError("unix:./tenure.sock")
+            if access is not None and access.cert_file is not None:
+                raise ValueError("host:port, or no access.cert_file: a unix socket has no TLS")
+            return value
+        host, _ = _host_port(value)
+        if not _is_loopback(host) and access is not None and not access.guarded:
+            raise ValueError(
+                "unix:/path, a loopback address such as 127.0.0.1:50051, or access.cert_file and access.key_file with "
+                "access.token_file or access.client_ca_file"
+            )
         return value
 
     @field_validator("http")
@@ -191,6 +218,13 @@ def _host_port(value: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
 def load_config(path: Path | None) -> Config:
     """Read and check a file; no file means all defaults.
 
@@ -205,9 +239,11 @@ def load_config(path: Path | None) -> Config:
         document = YAML(typ="safe", pure=True).load(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ConfigError(str(path), [f"cannot be read ({why}). Try: tenure-agent run without --config"]) from error
+        remedy = "tenure-agent run without --config"
+        raise ConfigError(str(path), [Fault("", f"cannot be read ({why})", remedy)]) from error
     except YAMLError as error:
-        raise ConfigError(str(path), [f"is not YAML: {' '.join(str(error).split())}"]) from error
+        told = f"is not YAML: {' '.join(str(error).split())}"
+        raise ConfigError(str(path), [Fault("", told, "listen: unix:./tenure.sock")]) from error
     return parse_config(document, str(path))
 
 
@@ -216,35 +252,8 @@ def parse_config(document: Any, source: str) -> Config:
     if document is None:
         document = {}
     if not isinstance(document, dict):
-        raise ConfigError(source, [f"{document!r} is not a mapping. Try: listen: unix:./tenure.sock"])
+        raise ConfigError(source, [Fault("", f"{document!r} is not a mapping", "listen: unix:./tenure.sock")])
     try:
         return Config.model_validate(document)
     except ValidationError as error:
-        raise ConfigError(source, [_fault(fault) for fault in error.errors()]) from None
-
-
-def _fault(fault: Any) -> str:
-    path = ".".join(str(part) for part in fault["loc"] if part != "function-after") or "file"
-    value = fault["input"]
-    if fault["type"] == "extra_forbidden":
-        name = str(fault["loc"][-1])
-        near = difflib.get_close_matches(name, _keys_at(fault["loc"][:-1]), n=1)
-        return f"{path}: unknown key. Try: {near[0] if near else 'one of ' + ', '.join(_keys_at(fault['loc'][:-1]))}"
-    if fault["type"] == "value_error":
-        remedy = str(fault["ctx"]["error"])
-    else:
-        remedy = str(fault["msg"]).removeprefix("Input should be ")
-    shown = "" if isinstance(value, Mapping | BaseModel) else f" {value!r} cannot be used."
-    return f"{path}:{shown} Try: {remedy}"
-
-
-def _keys_at(location: tuple[Any, ...]) -> list[str]:
-    section: type[BaseModel] = Config
-    if location[:1] == ("models",):
-        section, location = ModelConfig, location[2:]  # the model's name may be that of a section
-    for part in location:
-        if str(part) in section.model_fields:
-            annotation = section.model_fields[str(part)].annotation
-            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-                section = annotation
-    return list(section.model_fields)
+        raise ConfigError(source, faults_of(error, Config)) from None

@@ -7,10 +7,12 @@ import logging
 import signal
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 from prometheus_client import CollectorRegistry
 
 from tenure_agent import __version__
+from tenure_agent.access import open_access
 from tenure_agent.answers import Answers
 from tenure_agent.config import Config
 from tenure_agent.control.outbox import Outbox
@@ -19,11 +21,13 @@ from tenure_agent.http import HttpPort
 from tenure_agent.ingest import Ingest
 from tenure_agent.metrics import Metrics
 from tenure_agent.records import MICROS
+from tenure_agent.retention import JOB, Retention
 from tenure_agent.review import Reviewer
 from tenure_agent.scheduler import EventScheduler, Job, WallScheduler, every
 from tenure_agent.service import GrpcPort
-from tenure_agent.store import Database, decisions, jobs
+from tenure_agent.store import Database, StoreLost, decisions, jobs
 from tenure_agent.store.catalogue import Catalogue
+from tenure_agent.store.damage import files_set_aside
 
 logger = logging.getLogger(__name__)
 
@@ -50,41 +54,91 @@ class Agent:
         self._config = config
         self._clock = clock
         self._ready = False
+        self._listen = config.listen
         self._scheduled: set[str] = set()
+        self._parts = AsyncExitStack()  # what is begun anew on a new store
+        self._ports = AsyncExitStack()
         self.addresses: dict[str, str] = {}
 
     async def start(self) -> None:
         """Open the store, then the ports. The store's lock comes first: a second agent harms nothing."""
         config = self._config
-        secret = read_secret(config.control.secret_file) if config.control.secret_file else None
         self.metrics = Metrics(CollectorRegistry())
         self.metrics.build.labels(__version__).set(1)
-        self._database = Database(config.store.path, memory=config.store.memory, threads=config.store.threads)
-        self._catalogue = await self._database.async_read(Catalogue)
-        last_runs = await self._database.async_read(jobs.last_runs)
+        self._access = open_access(config.access, self.metrics.unauthenticated.inc)
+        control = config.control
+        self._secret = read_secret(control.secret_file) if control.url and control.secret_file else None
+        store = config.store
+        self._database = Database(store.path, memory=store.memory, threads=store.threads, floor=store.floor)
+        async with AsyncExitStack() as started:
+            started.push_async_callback(asyncio.to_thread, self._database.close)
+            self.metrics.store_full.set_function(lambda: self._database.room.full)
+            self.metrics.store_set_aside.set_function(lambda: len(files_set_aside(self._database.path)))
+            self._http = HttpPort(self.metrics.registry, lambda: self._ready)
+            await self._http.start(*config.http_address)
+            started.push_async_callback(self._http.stop)
+            lost, loop = asyncio.Event(), asyncio.get_running_loop()
+            self._database.on_lost = lambda: loop.call_soon_threadsafe(lost.set)
+            await self._begin()
+            started.push_async_callback(self._end)
+            self._watch = asyncio.create_task(self._renew(lost), name="store-watch")
+            started.callback(self._watch.cancel)
+            self._ports = started.pop_all()
+
+    async def _begin(self) -> None:
+        """Start every part on the store; where it cannot be read after all, on a new one."""
+        while True:
+            try:
+                async with self._parts:
+                    await self._start_parts()
+                    self._parts = self._parts.pop_all()
+                    self._ready = True
+                    return
+            except StoreLost:
+                await asyncio.to_thread(self._database.replace)
+
+    async def _end(self) -> None:
+        self._ready = False
+        await self._parts.aclose()
+
+    async def _renew(self, lost: asyncio.Event) -> None:
+        while await lost.wait():
+            lost.clear()
+            if self._database.lost:  # a start may have seen to it
+                await self._end()
+                await asyncio.to_thread(self._database.replace)
+                await self._begin()
+
+    async def _start_parts(self) -> None:
+        config, database, parts = self._config, self._database, self._parts
+        self._scheduled.clear()
+        self._catalogue = await database.async_read(Catalogue)
         kind = EventScheduler if config.clock == "event" else WallScheduler
-        self._scheduler = kind(self.metrics, last_runs)
-        self._ingest = Ingest(self._database, self._catalogue, self.metrics, self._clock, self._committed)
+        self._scheduler = kind(self.metrics, await database.async_read(jobs.last_runs))
+        self._ingest = Ingest(database, self._catalogue, self.metrics, self._clock, self._committed)
         await self._ingest.start()
-        self._reviewer = Reviewer(self._database, self._catalogue, config, self.metrics, self._clock)
+        parts.push_async_callback(self._ingest.stop)
+        self._reviewer = Reviewer(database, self._catalogue, config, self.metrics, self._clock)
         self._outbox = None
-        if config.control.url is not None and secret is not None:
-            self._outbox = Outbox(self._database, config.control.url, secret, self.metrics, self._clock)
+        if config.control.url is not None and self._secret is not None:
+            self._outbox = Outbox(database, config.control.url, self._secret, self.metrics, self._clock)
             self._outbox.start()
-        answers = Answers(
-            self._database, self._catalogue, self._ingest, self._reviewer, self._scheduler, self.addresses
-        )
-        self._grpc = GrpcPort(self._ingest, answers.verbs())
-        self._http = HttpPort(self.metrics.registry, lambda: self._ready)
-        await self._http.start(*config.http_address)
+            parts.push_async_callback(self._outbox.stop)
+        answers = Answers(database, self._catalogue, self._ingest, self._reviewer, self._scheduler, self.addresses)
+        grpc = GrpcPort(self._ingest, answers.verbs(), self._access)
         self._scheduler.start()
+        parts.push_async_callback(self._scheduler.stop)
+        retention = Retention(database, self._catalogue, config, self.metrics)
+        self._scheduler.add(Job(JOB, every(retention.interval), retention.run))
         self._schedule_models()
         if self._ingest.newest:
             self._scheduler.advance(self._ingest.newest, self._ingest.newest)
         await self._show_outbox()
-        await self._grpc.start(config.listen)
-        self.addresses |= {"grpc": self._grpc.address, "http": f"{config.http_address[0]}:{self._http.port}"}
-        self._ready = True
+        parts.push_async_callback(grpc.stop, GRACE)
+        await grpc.start(self._listen)
+        if self._listen.endswith(":0"):  # a new store is no reason to move
+            self._listen = grpc.address.removeprefix("tls://")
+        self.addresses |= {"grpc": grpc.address, "http": f"{config.http_address[0]}:{self._http.port}"}
 
     async def run(self) -> None:
         """Start, serve until SIGTERM or SIGINT, stop."""
@@ -93,20 +147,16 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
         await self.start()
-        logger.info("listening on %s; metrics on http://%s/metrics", self._grpc.address, self.addresses["http"])
-        await stopping.wait()
+        logger.info("listening on %(grpc)s; metrics on http://%(http)s/metrics", self.addresses)
+        stopped = asyncio.create_task(stopping.wait())
+        await asyncio.wait({stopped, self._watch}, return_when=asyncio.FIRST_COMPLETED)
         await self.stop()
+        if not stopping.is_set():
+            await self._watch  # no new store could be begun: its error is the agent's
 
     async def stop(self) -> None:
         """Answer what is in hand, commit what is queued, checkpoint, let go."""
-        self._ready = False
-        await self._grpc.stop(GRACE)
-        await self._scheduler.stop()
-        if self._outbox is not None:
-            await self._outbox.stop()
-        await self._ingest.stop()
-        await self._http.stop()
-        await asyncio.to_thread(self._database.close)
+        await self._ports.aclose()
 
     async def _committed(self, oldest: int, newest: int) -> None:
         self._schedule_models()

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from tenure_agent.records import Decision, Level, Verdict
 
 MAX_SERIES_NAMES = 200
+MAX_LABEL = 256
 LEVELS = {Level.OK: 0, Level.WARNING: 1, Level.CRITICAL: 2, Level.INSUFFICIENT_DATA: -1, Level.ERROR: -2}
 MODEL = ("model", "version")
 
@@ -36,9 +37,21 @@ class Metrics:
         self.outcomes = counter("outcomes", "Delayed outcomes stored.", "model")
         self.dropped = counter("dropped", "Rows lost, by reason, at the producer or refused here.", "model", "reason")
         self.missed = counter("missed_reports", "Reports that never came: gaps in a producer's sequence.")
+        self.lost_after_ack = counter(
+            "lost_after_ack_reports",
+            "Reports acked before that this store does not hold: their file was cut or replaced.",
+        )
+        self.type_changes = counter("type_changes", "Columns that had numbers and got texts, or the reverse.", "model")
         self.duplicates = counter("duplicate_reports", "Reports that came again and were stored once.")
+        self.unauthenticated = counter("unauthenticated_calls", "Calls that did not show the agent's token.")
         self.commit_errors = counter("commit_errors", "Groups of reports that could not be committed.")
         self.commit_seconds = histogram("commit_seconds", "Time from taking a group of reports to its commit.")
+        self.expired = counter("expired_predictions", "Predictions removed by age or for room.")
+        self.unmatched = counter(
+            "unmatched_outcomes", "Outcomes whose prediction is not stored, or no longer.", "model"
+        )
+        self.store_full = gauge("store_full", "1 while reports are refused because the disk has no room.")
+        self.store_set_aside = gauge("store_set_aside", "Unreadable store files set aside, and not removed since.")
         self.event_time = gauge("event_time_seconds", "Newest event time stored, in seconds since 1970.")
         self.checks = counter("checks", "Checks run, by what they said.", *MODEL, "check", "level")
         self.check_seconds = histogram("check_seconds", "Time of one review: summaries, checks and policy.")
@@ -70,6 +83,7 @@ class Metrics:
         return self._capped("reason", reason[:40])
 
     def _capped(self, kind: str, name: str) -> str:
+        name = name[:MAX_LABEL]
         names = self._names.setdefault(kind, set())
         if name not in names:
             if len(names) >= MAX_SERIES_NAMES:

@@ -54,7 +54,8 @@ class Profiles:
             reference, fresh = found
             if fresh:
                 await self._database.async_write(lambda cursor: self._save(cursor, model, version, reference))
-                logger.info("reference of %s %s: %s", model.name, reference.version, reference.source)
+                of = {"model": model.name, "version": reference.version, "source": reference.source}
+                logger.info("reference of %(model)s %(version)s: %(source)s", of)
             self._known[key] = reference
         return self._known[key]
 

@@ -92,7 +92,7 @@ class Reviewer:
         try:
             reference = await self.profiles.reference(model, version)
         except TenureError as error:
-            logger.exception("the reference of %s cannot be used", name)
+            logger.exception("the reference of %(model)s cannot be used", {"model": name})
             broken = str(error)
         labelled = await self._database.async_read(lambda cursor: self._labels(cursor, model, version, now))
         if reference is not None and not reference.losses:
@@ -126,7 +126,8 @@ class Reviewer:
         self._metrics.labels.labels(*self._metrics.known(name, drift.version)).set(len(labelled))
         if decision is not None:
             self._metrics.show_decision(decision)
-            logger.info("decision %s: %s %s: %s", decision.id, decision.action, name, decision.reason)
+            made = {"decision": decision.id, "action": decision.action, "model": name, "trigger": decision.trigger}
+            logger.info("decision %(decision)s: %(action)s %(model)s because of %(trigger)s", made)
         self._metrics.check_seconds.observe(asyncio.get_running_loop().time() - started)
         return [drift, performance]
 
@@ -187,7 +188,7 @@ class Reviewer:
             summary, rows = await self.profiles.window(model, version, reference, window, bucket)
             verdict = drift_check.check_drift(reference, summary, window, rows, config.drift.min_rows)
         except Exception as error:
-            logger.exception("the drift check of %s failed", model.name)
+            logger.exception("the drift check of %(model)s failed", {"model": model.name})
             return plain(Level.ERROR, f"the check failed: {error!r}")
         for i, column in enumerate(reference.columns):
             seen = int(summary.rows[i] + summary.missing[i])
@@ -220,7 +221,7 @@ class Reviewer:
                 minimum=settings.minimum,
             )
         except Exception as error:
-            logger.exception("the performance check of %s failed", model.name)
+            logger.exception("the performance check of %(model)s failed", {"model": model.name})
             reason = f"the check failed: {error!r}"
             failed = Verdict(model.name, name, performance_check.CHECK, Level.ERROR, reason, window, len(found))
             return failed, Level.ERROR, False

@@ -156,7 +156,7 @@ class EventScheduler:
                 try:
                     await job.work(due)
                 except Exception:
-                    logger.exception("job %s failed", job.name)
+                    logger.exception("job %(job)s failed", {"job": job.name})
                     self._metrics.job_errors.labels(job.name, "error").inc()
                 job.last_run = due
             self._moved.clear()

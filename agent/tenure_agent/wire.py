@@ -1,30 +1,35 @@
-"""Wire messages to arrays, every length checked. What does not add up is refused with a reason, never trusted."""
+"""Wire messages to values. What does not add up or goes past a limit is refused with a reason, never trusted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain, islice
 
 import numpy as np
-import numpy.typing as npt
 
+from tenure_agent.blocks import (
+    Array,
+    Malformed,
+    take_block,
+    take_categories,
+    take_errors,
+    take_numbers,
+    take_texts,
+    take_times,
+)
 from tenure_agent.records import FEATURE, OUTPUT
 from tenure_proto.v1 import monitoring_pb2 as pb
 
-Array = npt.NDArray[Any]
-
 MAX_ROWS = 1 << 20
-LATEST = 4102444800 * 1_000_000  # 2100: later times are a unit error
+MAX_SIZE = 32 << 20  # of a report once each row has its texts: a short message must not grow without bound here
+MAX_PARTS = 1000  # batches and outcomes of a report
+MAX_LOSSES, MAX_LOSS_NAME = 1000, 256
+MAX_PREFIX = 256
+MAX_PRODUCER = 128  # cut short, two producers would be one, and each other's duplicates
 KINDS = {pb.NUMBER: "NUMBER", pb.BOOLEAN: "BOOLEAN", pb.DATETIME: "DATETIME", pb.TEXT: "TEXT"}
 
-
-class Malformed(Exception):  # an answer to the producer, not a fault of ours
-    """A message that contradicts itself; `reason` is what its rows are rejected and counted with."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = "malformed"
+Part = pb.Batch | pb.Outcomes
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +43,29 @@ class Values:
 
 
 @dataclass(frozen=True, slots=True)
+class Generated:
+    """Ids that read `<prefix>-<counter>`."""
+
+    prefix: str
+    counters: Array
+
+    def __len__(self) -> int:
+        return len(self.counters)
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
-    """A decoded batch."""
+    """A decoded batch. Latencies and errors are None where no row has one; `size` is in bytes, nearly."""
 
     model: str
     version: str
     role: int
     times: Array
-    ids: Array
-    latencies: Array
-    errors: Array
+    ids: Array | Generated
+    latencies: Array | None
+    errors: Array | None
     columns: tuple[Values, ...]
+    size: int
 
     def __len__(self) -> int:
         return len(self.times)
@@ -64,32 +81,95 @@ class Truths:
     numbers: Array
     texts: Array
     values: Array
+    size: int
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Rows of a model that are not stored, and why."""
+
+    model: str
+    reason: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A decoded report. One without a `producer` is refused whole: nobody can tell whose it is."""
+
+    producer: str
+    seq: int
+    acked: int
+    parts: tuple[Rows | Truths | Refusal, ...]
+    losses: dict[tuple[str, str], int]  # (model, reason): rows
+    size: int
+
+
+def decode(request: pb.ReportRequest) -> Report:
+    """A report; each part of it that cannot be stored is a refusal."""
+    producer = request.producer_id if len(request.producer_id) <= MAX_PRODUCER else ""
+    sent: Iterable[Part] = chain[Part](request.batches, request.outcomes)
+    parts: list[Rows | Truths | Refusal] = []
+    size = 0
+    for part in islice(sent, MAX_PARTS if producer else 0):
+        parts.append(taken := _taken(part, MAX_SIZE - size))
+        size += 0 if isinstance(taken, Refusal) else taken.size
+    parts += _refusals(sent, "too_many_batches" if producer else "bad_producer_id")
+    return Report(producer, request.seq, request.acked_seq, tuple(parts), _losses(request.losses), size)
+
+
+def _taken(part: Part, room: int) -> Rows | Truths | Refusal:
+    try:
+        taken = decode_batch(part) if isinstance(part, pb.Batch) else decode_outcomes(part)
+    except Malformed as refused:
+        return Refusal(part.model, refused.reason, _rows(part))
+    return taken if taken.size <= room else Refusal(part.model, "too_large", _rows(part))
+
+
+def _refusals(parts: Iterable[Part], reason: str) -> list[Refusal]:
+    """Parts refused without a look at them; past a limit on models, under no model's name."""
+    rows: dict[str, int] = {}
+    for part in parts:
+        model = part.model if part.model in rows or len(rows) < MAX_PARTS else ""
+        rows[model] = rows.get(model, 0) + _rows(part)
+    return [Refusal(model, reason, count) for model, count in rows.items()]
+
+
+def _rows(part: Part) -> int:
+    return part.rows if isinstance(part, pb.Batch) else len(part.ids)
+
+
+def _losses(told: Iterable[pb.Loss]) -> dict[tuple[str, str], int]:
+    losses: dict[tuple[str, str], int] = {}
+    for loss in told:
+        key = loss.model[:MAX_LOSS_NAME], loss.reason[:MAX_LOSS_NAME]
+        key = key if key in losses or len(losses) < MAX_LOSSES else ("", "other")
+        losses[key] = losses.get(key, 0) + loss.rows
+    return losses
 
 
 def decode_batch(batch: pb.Batch) -> Rows:
     rows = batch.rows
     if not 0 < rows <= MAX_ROWS:
         raise Malformed(f"rows: {rows}")
-    errors = np.full(rows, None, object)
-    for error in batch.errors:
-        if error.row >= rows:
-            raise Malformed(f"errors: row {error.row} of {rows}")
-        errors[error.row] = error.type[:128]
-    columns = [_column(column, FEATURE, rows) for column in batch.features]
-    columns += [_column(column, OUTPUT, rows) for column in batch.outputs]
-    latencies = _block(batch.latencies, "<f4", rows, "latencies") if batch.latencies else np.full(rows, np.nan, "<f4")
+    times = take_times(batch.times, rows)
+    ids, id_lengths = _ids(batch.ids, rows)
+    features = [_column(column, FEATURE, rows) for column in batch.features]
+    outputs = [_column(column, OUTPUT, rows) for column in batch.outputs]
+    columns = [column for column, _ in (*features, *outputs)]
     return Rows(
         model=batch.model,
         version=batch.version,
         role=batch.role if batch.role in {0, 1, 2} else 0,
-        times=_times(batch.times, rows),
-        ids=_ids(batch.ids, rows),
-        latencies=latencies,
-        errors=errors,
+        times=times,
+        ids=ids,
+        latencies=take_block(batch.latencies, "<f4", rows, "latencies") if batch.latencies else None,
+        errors=take_errors(batch.errors, rows) if batch.errors else None,
         columns=_once(columns),
+        size=8 * rows * (4 + len(columns)) + id_lengths + sum(lengths for _, lengths in (*features, *outputs)),
     )
 
 
@@ -97,15 +177,16 @@ def decode_outcomes(outcomes: pb.Outcomes) -> Truths:
     rows = len(outcomes.ids)
     if not 0 < rows <= MAX_ROWS:
         raise Malformed(f"outcomes: {rows}")
-    numbers, texts = np.full(rows, np.nan), np.full(rows, None, object)
+    times = take_times(outcomes.times, rows)
+    ids, id_lengths = _given(outcomes.ids, rows)
+    numbers, texts, lengths = np.full(rows, np.nan), np.full(rows, None, object), 0
     labels = outcomes.labels
     if labels.kind == pb.TEXT:
-        texts = _texts(labels, rows)
+        texts, lengths = take_categories(labels, rows)
     elif labels.numbers:
-        numbers = _numbers(labels, rows)
-    values = _numbers(outcomes.values, rows) if outcomes.values.numbers else np.full(rows, np.nan)
-    ids = _objects(outcomes.ids, rows)
-    return Truths(outcomes.model, ids, _times(outcomes.times, rows), numbers, texts, values)
+        numbers = take_numbers(labels, rows)
+    values = take_numbers(outcomes.values, rows) if outcomes.values.numbers else np.full(rows, np.nan)
+    return Truths(outcomes.model, ids, times, numbers, texts, values, 8 * rows * 5 + id_lengths + lengths)
 
 
 def _once(columns: list[Values]) -> tuple[Values, ...]:
@@ -116,63 +197,27 @@ def _once(columns: list[Values]) -> tuple[Values, ...]:
     return tuple(columns)
 
 
-def _column(column: pb.Column, part: str, rows: int) -> Values:
+def _column(column: pb.Column, part: str, rows: int) -> tuple[Values, int]:
+    """A column, and the length of its texts."""
     kind = KINDS.get(column.kind)
     if kind is None:
         raise Malformed(f"column kind {column.kind}")
-    values = _texts(column, rows) if kind == "TEXT" else _numbers(column, rows)
-    return Values(column.name, part, kind, values)
+    values, lengths = take_categories(column, rows) if kind == "TEXT" else (take_numbers(column, rows), 0)
+    return Values(column.name, part, kind, values), lengths
 
 
-def _numbers(column: pb.Column, rows: int) -> Array:
-    values = _block(column.numbers, "<f8", rows, "numbers")
-    if column.validity:
-        values = np.where(_validity(column, rows), values, np.nan)
-    return values
-
-
-def _texts(column: pb.Column, rows: int) -> Array:
-    codes = _block(column.codes, "<u4", rows, "codes")
-    dictionary = _objects(column.texts, len(column.texts))
-    if not len(dictionary) or codes.max() >= len(dictionary):
-        raise Malformed("codes: outside the dictionary")
-    values = dictionary[codes]
-    if column.validity:
-        values[~_validity(column, rows)] = None
-    return values
-
-
-def _objects(texts: Iterable[str], rows: int) -> Array:
-    values = np.empty(rows, object)
-    values[:] = list(texts)
-    return values
-
-
-def _validity(column: pb.Column, rows: int) -> Array:
-    bits = np.unpackbits(np.frombuffer(column.validity, "u1"), bitorder="little")
-    if len(bits) < rows:
-        raise Malformed("validity: too short")
-    return bits[:rows].astype(bool)
-
-
-def _ids(ids: pb.Ids, rows: int) -> Array:
+def _ids(ids: pb.Ids, rows: int) -> tuple[Array | Generated, int]:
     if ids.texts:
-        if len(ids.texts) != rows:
-            raise Malformed(f"ids: {len(ids.texts)} of {rows}")
-        return _objects(ids.texts, rows)
-    counters = _block(ids.counters, "<u8", rows, "counters").tolist()
-    return _objects((f"{ids.prefix}-{counter}" for counter in counters), rows)
+        return _given(ids.texts, rows)
+    if len(ids.prefix) > MAX_PREFIX:
+        raise Malformed(f"a prefix of {len(ids.prefix)}", "text_too_long")
+    counters = take_block(ids.counters, "<u8", rows, "counters")
+    return Generated(ids.prefix, counters), rows * len(ids.prefix)
 
 
-def _times(block: bytes, rows: int) -> Array:
-    times = _block(block, "<i8", rows, "times")
-    if times.min() < 0 or times.max() > LATEST:
-        raise Malformed("times: outside 1970-2100")
-    return times
-
-
-def _block(block: bytes, dtype: str, rows: int, name: str) -> Array:
-    values = np.frombuffer(block, dtype) if len(block) % np.dtype(dtype).itemsize == 0 else np.empty(0)
-    if len(values) != rows:
-        raise Malformed(f"{name}: {len(block)} bytes for {rows} rows")
-    return values
+def _given(texts: Sequence[str], rows: int) -> tuple[Array, int]:
+    """Ids, and their length."""
+    if len(texts) != rows:
+        raise Malformed(f"ids: {len(texts)} of {rows}")
+    ids, lengths = take_texts(texts)
+    return ids, int(lengths.sum())

@@ -6,29 +6,26 @@ Every row is, at any instant, in exactly one place: queued, acked, or dropped fo
 
 from __future__ import annotations
 
-import logging
-import random
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tenure import complaints, forking
+from tenure import complaints, forking, threads
 from tenure.backlog import SHUTDOWN, Parcel, Stats, Unencodable
+from tenure.backoff import Backoff
 from tenure.capture import Capture, model_of, rows_in
 from tenure.errors import TransportError
 from tenure.intake import Intake
-from tenure.producer import Producer
+from tenure.producer import Producer, producer_of
 
 if TYPE_CHECKING:
+    from random import Random
+
     from tenure.settings import Settings
     from tenure.transport import Transport
 
-logger = logging.getLogger("tenure")
-
-BACKOFF_FIRST, BACKOFF_MOST = 0.1, 5.0
 ADOPT_EVERY = 30.0  # seconds between looks for what dead processes left in the spool
 
 
@@ -45,17 +42,17 @@ class Batcher(Intake):
         Source of the backoff's jitter.
     """
 
-    def __init__(self, settings: Settings, connect: Callable[[], Transport], rng: random.Random | None = None) -> None:
+    def __init__(self, settings: Settings, connect: Callable[[], Transport], rng: Random | None = None) -> None:
         super().__init__(settings)
         self._connect = connect
-        self._rng = rng or random.Random()  # noqa: S311  # jitter, not a secret
+        self._backoff = Backoff(rng)
         self._reset()
         forking.register(self)
 
     def _reset(self) -> None:
         """The state of a process that has sent nothing: at birth, and in a forked child."""
         self._start_afresh()
-        self._own = Producer(self.prefix, self._lock, self._settings)
+        self._own = producer_of(self.prefix, self._lock, self._settings)
         self._account, self._backlog = self._own.account, self._own.backlog
         self._adopted: Producer | None = None
         self._recovered: Counter[str] = Counter()
@@ -72,9 +69,7 @@ class Batcher(Intake):
         with self._lock:
             self.asleep = False
             if self._thread is None and not self._stopping:
-                thread = threading.Thread(target=self._run, name="tenure-sender", daemon=True)
-                thread.start()  # raises while the interpreter ends
-                self._thread = thread
+                self._start_thread(self._run)
             self._changed.notify_all()
 
     def stats(self, model: str) -> Stats:
@@ -86,22 +81,26 @@ class Batcher(Intake):
 
     def flush(self, timeout: float) -> bool:
         """Wait until all that was queued is acked or dropped; False when `timeout` seconds were not enough."""
+        return self._checked(threads.aside(lambda: self._emptied(timeout)))
+
+    def _emptied(self, timeout: float) -> bool:
         deadline = time.monotonic() + timeout
         with self._lock:  # the sender moves rows under it: outside, they may be nowhere
-            pending = self._pending()
-        if pending:
-            self.wake()
-            with self._lock:
-                self._flushing += 1
-                self._changed.notify_all()
-                complete = self._changed.wait_for(lambda: not self._pending(), deadline - time.monotonic())
-                self._flushing -= 1
-            if not complete:
-                return False
-        if self._settings.strict and self._error is not None:
+            if not self._pending():
+                return True
+        self.wake()
+        with self._lock:
+            self._flushing += 1
+            self._changed.notify_all()
+            complete = self._changed.wait_for(lambda: not self._pending(), deadline - time.monotonic())
+            self._flushing -= 1
+        return bool(complete)
+
+    def _checked(self, complete: bool) -> bool:
+        if complete and self._settings.strict and self._error is not None:
             error, self._error = self._error, None
             raise error
-        return True
+        return complete
 
     def _pending(self) -> bool:
         return bool(self.queue or self._taken or self._own.waiting() or self._adopted)
@@ -114,7 +113,7 @@ class Batcher(Intake):
         patience = self._settings.exit_timeout if patience is None else patience
         self._resume = 0.0  # one more attempt at once: the agent may be back
         try:
-            return self.flush(min(timeout, 0.25) if self._failures else timeout)
+            return self._checked(self._emptied(min(timeout, 0.25) if self._failures else timeout))
         finally:
             stopped = self._stop(patience)
             if stopped and self._settings.spool:
@@ -131,7 +130,8 @@ class Batcher(Intake):
     # Before a fork the sender is stopped and its channel closed, so that no child inherits a call on its way.
 
     def before_fork(self) -> None:
-        self._stop(self._settings.exit_timeout)
+        while not self._stop(self._settings.exit_timeout) and forking.imports(self._thread):
+            pass  # an import comes to its end; its lock, inherited by a child, would be held for ever
 
     def after_fork_in_parent(self) -> None:
         self._stopping, self.asleep = False, True
@@ -176,10 +176,9 @@ class Batcher(Intake):
                 self._failures = 0 if self._send_all() else self._failures + 1
                 if self._failures:
                     self._pause()
-            except Exception:  # the sender must outlive what it did not foresee
+            except Exception:  # noqa: BLE001  # the sender must outlive what it did not foresee
                 self._failures += 1
-                if complaints.due("sender"):
-                    logger.exception("tenure: the sender failed")
+                complaints.say("sender", "the sender failed", trace=True)
 
     def _wait_for_work(self) -> bool:
         """With nothing queued: sleep until woken. True when there is something to do at once."""
@@ -194,9 +193,8 @@ class Batcher(Intake):
         return bool(self._settings.spool)  # it may be time to look for orphans
 
     def _pause(self) -> None:
-        """Full jitter backoff; what arrives meanwhile is still encoded, so that memory stays bounded in bytes."""
-        most = min(BACKOFF_MOST, BACKOFF_FIRST * 2 ** min(self._failures, 10))
-        self._resume = time.monotonic() + self._rng.uniform(0, most)
+        """What arrives meanwhile is still encoded, so that memory stays bounded in bytes."""
+        self._resume = time.monotonic() + self._backoff.seconds(self._failures)
         while (left := self._resume - time.monotonic()) > 0 and not self._stopping:
             with self._lock:
                 self._changed.wait(min(left, self._settings.flush_interval))
@@ -205,7 +203,7 @@ class Batcher(Intake):
     def _adopt(self) -> None:
         """Take on what a dead process left in the spool."""
         if self._settings.spool and self._adopted is None and time.monotonic() - self._looked > ADOPT_EVERY:
-            self._adopted = Producer.adopt(self._lock, self._settings)
+            self._adopted = self._own.adopt()
             if self._adopted is None:
                 self._looked = time.monotonic()
 
@@ -242,8 +240,8 @@ class Batcher(Intake):
                     self._account.drop(result.reason, result.rows)
                     self._error = result.error or self._error
         for result in results:
-            if isinstance(result, Unencodable) and result.reason != "sampled_out" and complaints.due(result.reason):
-                logger.warning("tenure: dropped %s (%s): %r", dict(result.rows), result.reason, result.error)
+            if isinstance(result, Unencodable) and result.reason != "sampled_out":
+                complaints.say(result.reason, "dropped %s (%s): %r", dict(result.rows), result.reason, result.error)
 
     def _send_all(self) -> bool:
         """Send what waits; False when the agent did not take it."""
@@ -253,9 +251,9 @@ class Batcher(Intake):
             return True
         sent = self._send(adopted)
         if sent and not adopted.waiting() and not adopted.add_news():
+            adopted.finish()  # before `flush` may tell anybody that all is done, and not under the lock: it is on disk
             with self._lock:
                 self._recovered.update(adopted.account.acked)
-                adopted.finish()
                 self._adopted = None
                 self._changed.notify_all()
         return sent
@@ -279,7 +277,7 @@ class Batcher(Intake):
                 envelope = report.envelope(producer.name, seq, backlog.acked_seq, dropped)
                 reply = self._transport.report(envelope + parcel.body, self._settings.deadline)
             except TransportError as error:
-                logger.debug("tenure: report %s not taken: %s", seq, error)
+                complaints.note("report %s not taken: %s", seq, error)
                 transport, self._transport = self._transport, None
                 if transport is not None:
                     transport.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from tenure.errors import SettingError
 
@@ -19,19 +19,27 @@ if TYPE_CHECKING:
 CHAMPION, CHALLENGER, SHADOW = "champion", "challenger", "shadow"
 ROLES = (CHAMPION, CHALLENGER, SHADOW)
 PLAIN = frozenset({float, int, str, bool, type(None)})  # cannot be changed, and stand for themselves
+MISSING_TYPES = frozenset({"NaTType", "NAType", "NoneType", "MaskedConstant"})
 LATEST = 4_102_444_800_000_000  # 2100, in microseconds since 1970: what is later has the wrong unit
 MOST_NAME = 256
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
+class Source(Protocol):
+    """What the generated ids of a process begin with."""
+
+    prefix: str
+
+
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Where rows belong: one model, version and role."""
+    """Where rows belong: one model, version and role; `source` is the batcher that takes them."""
 
     model: str
     version: str
     role: str = CHAMPION
     screen: Screen | None = None
+    source: Source | None = None
 
 
 class Row(NamedTuple):
@@ -61,7 +69,6 @@ class Table(NamedTuple):
     error: str | None = None
     aside: frozenset[str] = frozenset()  # columns that hold the id or the time: not features
     now: int = 0  # the time of the call, for rows without one
-    classes: tuple[Any, ...] | None = None  # what a matrix of probabilities has columns for
 
 
 class Truth(NamedTuple):
@@ -75,9 +82,10 @@ class Truth(NamedTuple):
     screen: Screen | None = None
 
 
-# The common row: stream, features, output, start and end by `time.perf_counter_ns`, counter, error type. A plain tuple:
-# to make an instance of a class would cost the hot path as much again.
-Tick = tuple[Stream, Mapping[str, Any], Any, int, int, int, str | None]
+# The common row, which is also the mark of the call in its context: start and end by `time.perf_counter_ns`, `OPEN` while
+# the call is under way, `ID` where one is given. A plain list: an instance of a class would cost the hot path as much again.
+STREAM, FEATURES, OUTPUT, STARTED, ENDED, COUNTER, ERROR, OPEN, ID = range(9)
+Tick = list[Any]
 
 Capture = Tick | Row | Table | Truth
 
@@ -90,6 +98,14 @@ class Unsupported:
 
 
 UNSUPPORTED = Unsupported()
+
+
+def is_missing(value: Any) -> bool:
+    """True for None, NaN, NaT and NA."""
+    try:
+        return value is None or type(value).__name__ in MISSING_TYPES or bool(value != value)  # noqa: PLR0124
+    except Exception:  # noqa: BLE001  # an array, or a host's object that raises when it is compared
+        return False
 
 
 def micros_of(value: Any) -> int:

@@ -7,21 +7,20 @@ or pandas; arrays and frames are used through their own methods when the host ha
 from __future__ import annotations
 
 import datetime as dt
-import enum
 import sys
-import uuid
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
-from tenure.capture import EPOCH, LATEST, MOST_NAME, micros_of, wire_text
-from tenure.errors import SettingError
+from tenure.capture import EPOCH, LATEST, MISSING_TYPES, UNSUPPORTED, is_missing, micros_of, wire_text
+from tenure.cells import plain, values_of, wire_name
 from tenure_proto.v1 import monitoring_pb2 as pb
 
 _LITTLE = sys.byteorder == "little"
-_MISSING_TYPES = frozenset({"NaTType", "NAType", "NoneType", "MaskedConstant"})
-_NO_NUMBERS = frozenset({"bytes", "bytearray", "memoryview", "datetime64", "timedelta64", "MaskedConstant"})
+_TEXTS, _BOOLEANS = frozenset({str, type(None)}), frozenset({bool, type(None)})
+_NUMBERS, _GAPPY_TEXTS = frozenset({float, int, type(None)}), frozenset({str, float})
 _NAT = -(2**63)
 NAN = float("nan")
 
@@ -60,83 +59,101 @@ def encode_columns(name: str, values: Sequence[Any], skipped: Counter[str] | Non
     skipped
         Takes the number of values that can be no feature (lists, arbitrary objects), by name: they are missing.
     """
-    dtype = getattr(values, "dtype", None) or getattr(values, "type", None)
-    if dtype is not None:
-        fast = _encode_array(name, values, str(dtype))
-        if fast is not None:
-            return [fast]
-        listed = getattr(values, "tolist", None) or getattr(values, "to_pylist", None)
-        values = list(values) if listed is None else listed()
+    dtype = str(getattr(values, "dtype", None) or getattr(values, "type", None) or "").lower()
+    if dtype:
+        column = _encode_array(name, values, dtype)
+        if column is not None:
+            return [column]
+        values = values_of(values)
+        if dtype.startswith(("category", "dictionary")):  # categories are text, whatever they are called
+            values = [as_text(value) for value in values]
     if not values:
         return []
-    first = type(values[0])
-    if first is not str:
-        if not _NO_NUMBERS.isdisjoint({type(value).__name__ for value in values}):
-            return _encode_mixed(name, values, skipped)  # numpy would give them as numbers of a unit unknown
-        try:
-            block = packed("d", values)
-        except Exception:  # noqa: BLE001  # a host's object may raise anything when it is read
-            return _encode_mixed(name, values, skipped)
-        kind = pb.BOOLEAN if first is bool and set(map(type, values)) == {bool} else pb.NUMBER
-        return [pb.Column(name=wire_name(name), kind=kind, numbers=block)]
-    if set(map(type, values)) == {str}:
+    if type(values[0]) is float:  # most columns are: no look at each, what is no number raises
+        with suppress(Exception):
+            return [pb.Column(name=wire_name(name), kind=pb.NUMBER, numbers=packed("d", values))]
+    kinds = set(map(type, values))
+    if _GAPPY_TEXTS <= kinds <= _GAPPY_TEXTS | _TEXTS:  # as pandas writes a missing text
+        values = [None if value != value else value for value in values]  # noqa: PLR0124
+        kinds = set(map(type, values))
+    if kinds <= _TEXTS and str in kinds:
         return [text_column(name, values)]
+    booleans = kinds <= _BOOLEANS and bool in kinds
+    if booleans or _are_numbers(kinds):
+        numbers = [NAN if value is None else value for value in values] if type(None) in kinds else values
+        with suppress(OverflowError):
+            return [
+                pb.Column(
+                    name=wire_name(name), kind=pb.BOOLEAN if booleans else pb.NUMBER, numbers=packed("d", numbers)
+                )
+            ]
     return _encode_mixed(name, values, skipped)
 
 
-def wire_name(name: str) -> str:
-    """A name as the agent takes it: not empty, at most 256 characters."""
-    return wire_text(name)[:MOST_NAME] or "_"
+def _are_numbers(kinds: set[type]) -> bool:
+    """Whether values of these types can be packed without a look at each."""
+    return all(
+        kind in _NUMBERS or (kind.__module__ == "numpy" and kind.__name__.startswith(("float", "int", "uint")))
+        for kind in kinds
+    )
 
 
 def micros(values: Sequence[Any], now: int) -> list[int]:
     """Event times of a table as microseconds since 1970 UTC; `now` where a row has none that can be used."""
-    if str(getattr(values, "dtype", "")).lower().startswith("datetime"):
+    dtype = str(getattr(values, "dtype", None) or getattr(values, "type", None) or "").lower()
+    if dtype.startswith(("datetime", "timestamp")) and "pyarrow" not in dtype:
         return [int(moment) if 0 <= moment <= LATEST else now for moment in _moments(values)]
     found = []
-    for value in values:
+    for value in values.to_pylist() if hasattr(values, "to_pylist") else values:
         try:
             found.append(now if is_missing(value) else micros_of(value))
-        except (SettingError, TypeError, ValueError):
+        except Exception:  # noqa: BLE001  # a host's object may raise anything when it is read
             found.append(now)
     return found
 
 
 def _moments(values: Any) -> Any:
     """A datetime array, Series or column as an int64 array of microseconds since 1970 UTC."""
-    if hasattr(values, "tz_localize"):  # pandas keeps a zone, which only it can take off
-        array_ = values.to_numpy(dtype="datetime64[us]")
-    else:
-        array_ = values.to_numpy() if hasattr(values, "to_numpy") else values
-    if hasattr(array_, "filled"):
-        array_ = array_.filled(array_.dtype.type("NaT"))
-    return array_.astype("datetime64[us]").astype("int64")
+    pandas = hasattr(values, "tz_localize")  # it keeps a zone, which only it can take off
+    block = values.to_numpy(dtype="datetime64[us]") if pandas else _block(values)
+    if hasattr(block, "filled"):
+        block = block.filled(block.dtype.type("NaT"))
+    return block.astype("datetime64[us]").astype("int64")
 
 
 def _encode_array(name: str, values: Any, dtype: str) -> pb.Column | None:
     """A typed array in one copy, or None where its type is not numeric."""
-    lowered = dtype.lower()
-    if lowered.startswith(("datetime", "timestamp")) and "pyarrow" not in lowered:
+    try:
+        return _encode_block(name, values, dtype)
+    except Exception:  # noqa: BLE001  # a library's array may raise anything; then it is read value by value
+        return None
+
+
+def _encode_block(name: str, values: Any, dtype: str) -> pb.Column | None:
+    if dtype.startswith(("datetime", "timestamp")) and "pyarrow" not in dtype:
         moments = _moments(values)
         numbers = moments.astype("<f8")
         numbers[moments == _NAT] = NAN
         return pb.Column(name=wire_name(name), kind=pb.DATETIME, numbers=numbers.tobytes())
-    if lowered.startswith("timedelta64") and not hasattr(values, "to_numpy"):
+    if dtype.startswith("timedelta64") and not hasattr(values, "to_numpy"):
         seconds = values / values.dtype.type(1, "s")
         return pb.Column(name=wire_name(name), kind=pb.NUMBER, numbers=_filled(seconds).astype("<f8").tobytes())
-    if not lowered.startswith(("float", "double", "int", "uint", "bool")):
+    if not dtype.startswith(("float", "double", "halffloat", "int", "uint", "bool")):
         return None
-    kind = pb.BOOLEAN if lowered.startswith("bool") else pb.NUMBER
-    if hasattr(values, "to_numpy"):
-        if dtype[0].isupper() and hasattr(values, "isna"):  # pandas' nullable types
-            block = values.to_numpy(dtype="float64", na_value=NAN)
-        else:
-            block = values.to_numpy()
-    else:
-        block = values
+    kind = pb.BOOLEAN if dtype.startswith("bool") else pb.NUMBER
+    nullable = hasattr(values, "isna") and str(values.dtype)[0].isupper()
+    block = values.to_numpy(dtype="float64", na_value=NAN) if nullable else _block(values)  # of pandas' nullable types
     if str(block.dtype) == "object":
         return None
     return pb.Column(name=wire_name(name), kind=kind, numbers=_filled(block.astype("<f8")).tobytes())
+
+
+def _block(values: Any) -> Any:
+    """A column of any library as a numpy array."""
+    if not hasattr(values, "to_numpy"):
+        return values
+    one = hasattr(values, "to_pylist") and not hasattr(values, "chunks")  # an Arrow array, which else refuses to copy
+    return values.to_numpy(zero_copy_only=False) if one else values.to_numpy()
 
 
 def _filled(block: Any) -> Any:
@@ -170,11 +187,6 @@ def _encode_mixed(name: str, values: Sequence[Any], skipped: Counter[str] | None
     return encoded
 
 
-def is_missing(value: Any) -> bool:
-    """True for None, NaN, NaT and NA."""
-    return value is None or type(value).__name__ in _MISSING_TYPES or bool(value != value)  # noqa: PLR0124
-
-
 def _micros(value: dt.date) -> int:
     """Microseconds since 1970 UTC of a feature, which unlike an event may lie before it: a date of birth."""
     if not isinstance(value, dt.datetime):
@@ -191,8 +203,11 @@ def _sort_numpy_time(value: Any) -> tuple[float, str | None, pb.Kind | None]:
     return float(value.astype("timedelta64[us]").astype("int64")) / 1e6, None, pb.NUMBER
 
 
-def _sort_value(value: Any) -> tuple[float, str | None, pb.Kind | None]:  # noqa: C901  # one line per type
-    if value is None or type(value).__name__ in _MISSING_TYPES:
+def _sort_value(given: Any) -> tuple[float, str | None, pb.Kind | None]:
+    value = plain(given)
+    if value is UNSUPPORTED:
+        raise Unsortable
+    if value is None or type(value).__name__ in MISSING_TYPES:
         return NAN, None, None
     if isinstance(value, str):
         return NAN, value, pb.TEXT
@@ -200,23 +215,39 @@ def _sort_value(value: Any) -> tuple[float, str | None, pb.Kind | None]:  # noqa
         return float(value), None, pb.BOOLEAN
     if type(value).__name__ in {"datetime64", "timedelta64"}:
         return _sort_numpy_time(value)
-    if isinstance(value, bytes | bytearray | memoryview) or getattr(value, "ndim", None):
-        raise Unsortable
     if isinstance(value, dt.date):
         return float(_micros(value)), None, pb.DATETIME
     if isinstance(value, dt.timedelta):
         return value.total_seconds(), None, pb.NUMBER
-    if isinstance(value, enum.Enum):
-        return _sort_value(value.value)
-    if isinstance(value, uuid.UUID | dt.time):
+    if not isinstance(value, int | float):  # an UUID, a time of day
         return NAN, str(value), pb.TEXT
     try:
         number = float(value)
     except OverflowError:
-        return float("inf") if value > 0 else float("-inf"), None, pb.NUMBER
-    except (TypeError, ValueError):
-        raise Unsortable from None
+        number = float("inf") if value > 0 else float("-inf")
     return number, None, None if is_missing(number) else pb.NUMBER  # pandas writes a missing text as NaN
+
+
+def as_text(value: Any) -> str | None:
+    """A category or label as text, a whole number without its point; None where it is missing or nothing of the kind."""
+    try:
+        number, text, kind = _sort_value(value)
+    except Exception:  # noqa: BLE001
+        return None
+    if kind in {None, pb.TEXT}:
+        return text
+    return written(number) if kind == pb.NUMBER else str(value)
+
+
+def present(column: pb.Column) -> int:
+    """Rows that have a value in it."""
+    if column.kind != pb.TEXT:
+        return sum(number == number for number in unpacked("d", column.numbers))  # noqa: PLR0124
+    return sum(map(int.bit_count, column.validity)) if column.validity else len(column.codes) // 4
+
+
+def written(number: float) -> str:
+    return str(int(number)) if number.is_integer() else repr(number)
 
 
 def text_column(name: str, values: Sequence[str | None]) -> pb.Column:
@@ -231,9 +262,5 @@ def text_column(name: str, values: Sequence[str | None]) -> pb.Column:
 
 
 def _bitmap(valid: Iterable[bool]) -> bytes:
-    bits = [*valid]
-    block = bytearray((len(bits) + 7) // 8)
-    for i, bit in enumerate(bits):
-        if bit:
-            block[i >> 3] |= 1 << (i & 7)
-    return bytes(block)
+    bits = ["01"[bit] for bit in valid]
+    return int("".join(reversed(bits)), 2).to_bytes((len(bits) + 7) // 8, "little")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import atexit
-import logging
+import functools
 import os
 import sys
 import threading
@@ -11,11 +11,9 @@ import time
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from multiprocessing import util
-from pathlib import Path
 from typing import Protocol
 
-logger = logging.getLogger("tenure")
+from tenure import complaints, threads
 
 SETTLE, LOOKS = 0.1, 3  # seconds to wait for gRPC's threads at most, and looks in a row that find them asleep
 
@@ -29,27 +27,69 @@ class Forked(Protocol):
 
 
 _told: weakref.WeakSet[Forked] = weakref.WeakSet()
-_lock = threading.Lock()
+_lock = threading.Lock()  # guards the above; held over a fork, so that no child inherits it from a thread it lacks
+_one_at_a_time = threading.Lock()  # of the forks; not the same, as who registers may hold what `before_fork` waits for
 _forking: list[Forked] = []
+_at_exit: list[Callable[[], object]] = []  # of them multiprocessing has not been told
 
 
 def register(one: Forked) -> None:
     """Tell `one` of every fork for as long as it lives."""
     with _lock:
+        _hook()
         _told.add(one)
 
 
+@functools.cache
+def _hook() -> None:
+    """Once, and after `logging`'s own: the last is run first, and a sender that logs must not wait for who forks."""
+    import logging  # noqa: F401, PLC0415  # with the first monitor: the host's import shall not pay for it
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(
+            before=_before,
+            after_in_parent=lambda: _after(lambda one: one.after_fork_in_parent()),
+            after_in_child=lambda: _after(lambda one: one.after_fork_in_child()),
+        )
+
+
 def at_exit(action: Callable[[], object]) -> None:
-    """At the end of this process and of its forked children: those of multiprocessing know no atexit."""
+    """At the end of this process and of its forked children; where multiprocessing ends them, it may run twice."""
+    with _lock:
+        _hook()
     atexit.register(action)
-    util.register_after_fork(action, lambda action: util.Finalize(None, action, exitpriority=0))
+    _at_exit.append(action)
+    _tell_multiprocessing()
 
 
 def _before() -> None:
-    _lock.acquire()
-    _forking[:] = list(_told)
+    _one_at_a_time.acquire()
+    with _lock:
+        _forking[:] = _told
+    _tell_multiprocessing()
     _each(lambda one: one.before_fork())
     _settle()
+    _lock.acquire()
+
+
+def _tell_multiprocessing() -> None:
+    """Its children know no atexit. Only where the host uses it: importing it costs as much as all of ours."""
+    util = sys.modules.get("multiprocessing.util")
+    while util is not None and _at_exit:
+        action = _at_exit.pop()
+        util.register_after_fork(action, lambda action: util.Finalize(None, action, exitpriority=0))
+        util.Finalize(None, action, exitpriority=0)  # this process may itself be a child of it
+
+
+def imports(thread: threading.Thread | None) -> bool:
+    """Whether a thread is importing a module, and so holds its lock."""
+    frames = sys._current_frames()  # noqa: SLF001  # public, for all its name
+    frame = None if thread is None else frames.get(thread.ident or 0)
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "importlib._bootstrap":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _settle() -> None:
@@ -57,18 +97,20 @@ def _settle() -> None:
 
     They outlive every channel and cannot be joined; that none of them runs shows only in /proc.
     """
+    pause = threads.real().Event()  # never set; under gevent no greenlet runs while a fork is prepared
     mine, until, quiet = {thread.native_id for thread in threading.enumerate()}, time.monotonic() + SETTLE, 0
     while "grpc" in sys.modules and quiet < LOOKS and time.monotonic() < until:
         quiet = 0 if _busy(mine) else quiet + 1
-        time.sleep(0.001)
+        pause.wait(0.001)
 
 
 def _busy(mine: set[int | None]) -> bool:
-    for task in Path("/proc/self/task").glob("*/stat"):
-        if int(task.parent.name) not in mine:
-            with suppress(OSError):  # it has just ended
-                if task.read_text().rpartition(")")[2].split()[0] != "S":
-                    return True
+    with suppress(OSError):  # there is no /proc
+        for task in os.listdir("/proc/self/task"):  # noqa: PTH208  # pathlib costs the host's import 3 ms
+            if int(task) not in mine:
+                with suppress(OSError), open(f"/proc/self/task/{task}/stat") as file:  # noqa: PTH123  # or it has ended
+                    if file.read().rpartition(")")[2].split()[0] != "S":
+                        return True
     return False
 
 
@@ -76,19 +118,12 @@ def _after(action: Callable[[Forked], None]) -> None:
     _each(action)
     _forking.clear()
     _lock.release()
+    _one_at_a_time.release()
 
 
 def _each(action: Callable[[Forked], None]) -> None:
     for one in _forking:
         try:
             action(one)
-        except Exception:  # the others must hear of it all the same, and the host forks whatever happens
-            logger.exception("tenure: a fork was not prepared")
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before,
-        after_in_parent=lambda: _after(lambda one: one.after_fork_in_parent()),
-        after_in_child=lambda: _after(lambda one: one.after_fork_in_child()),
-    )
+        except Exception:  # noqa: BLE001  # the others must hear of it all the same, and the host forks whatever comes
+            complaints.say("fork", "a fork was not prepared", trace=True)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import itertools
 import os
-import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tenure import threads
 from tenure.backlog import QUEUE_FULL, Account
 from tenure.capture import Capture, Table, model_of, rows_in
 
 if TYPE_CHECKING:
+    from threading import Thread
+
     from tenure.settings import Settings
 
 TABLE_COUNTERS = 1 << 40  # ids of tables count from here, those of single rows from 0
@@ -41,10 +44,21 @@ class Intake:
         self.queue.clear()
         self.room = self._limit  # captures the queue may hold: the limit less the further rows of waiting tables
         self.asleep = True
-        self._lock = threading.RLock()  # a signal handler may predict while its own thread holds it
-        self._changed = threading.Condition(self._lock)
-        self._thread: threading.Thread | None = None
+        self._lock = threads.real().RLock()  # a signal handler may predict while its own thread holds it
+        self._thread: Thread | None = None
+        self._use_real_threads()
         self._next_table = TABLE_COUNTERS
+
+    def _use_real_threads(self) -> None:
+        self._threads = threads.real()
+        self._changed = self._threads.Condition(self._lock)
+
+    def _start_thread(self, run: Callable[[], object]) -> None:
+        if self._threads is not threads.real():  # gunicorn brings gevent into a worker after the application was loaded
+            self._use_real_threads()
+        thread = self._threads.Thread(target=run, name="tenure-sender", daemon=True)
+        thread.start()  # raises while the interpreter ends
+        self._thread = thread
 
     def put(self, capture: Capture) -> None:
         """Queue a capture; never waits, and never raises for a full queue: then the oldest is dropped."""
@@ -57,6 +71,12 @@ class Intake:
 
     def _put_counted(self, capture: Capture) -> None:
         rows = rows_in(capture)
+        if rows > self._limit and self._settings.when_full == "block" and isinstance(capture, Table):
+            from tenure.tables import parted  # noqa: PLC0415  # only a host that would rather wait needs it
+
+            for part in parted(capture, -(-rows // self._limit)):
+                self._put_counted(part)
+            return
         if rows > self._limit:
             self.drop(QUEUE_FULL, model_of(capture), rows)
             return
@@ -76,7 +96,7 @@ class Intake:
 
     def _wait_for_room(self, rows: int) -> None:
         """Until the sender or `close` has made room; what the sender itself puts is not held up."""
-        while len(self.queue) + rows > self.room and threading.current_thread() is not self._thread:
+        while len(self.queue) + rows > self.room and self._threads.current_thread() is not self._thread:
             self.wake()
             self._changed.wait(1.0)
 

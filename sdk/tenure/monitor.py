@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import functools
 import itertools
-import logging
-import threading
 import time as wall
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
-from tenure import complaints, forking
+from tenure import complaints
+from tenure.answer import snapshot_output
 from tenure.backlog import Stats
 from tenure.batcher import Batcher
 from tenure.capture import CHAMPION, ROLES, Row, Stream, Truth, micros_of, wire_text
 from tenure.errors import SettingError
-from tenure.features import Rows, rows_of, snapshot_output
+from tenure.features import Rows, rows_of
 from tenure.screen import Screen
 from tenure.settings import Settings
-from tenure.signature import Binding
-from tenure.transport import GrpcTransport, Transport
+from tenure.sharing import shared
+from tenure.signature import Binding, Identify
+from tenure.thinning import TOO_MANY_ROWS, thinning
+from tenure.transport import Transport
 from tenure.watch import CAPTURE_ERROR, Watch
 from tenure.wrapping import wrapped
 
-logger = logging.getLogger("tenure")
 P = ParamSpec("P")
 R = TypeVar("R")
 M = TypeVar("M")
@@ -82,23 +82,23 @@ class Monitor:
             settings = settings.replace(strict=True)
             self._batcher = Batcher(settings, lambda: transport)
         else:
-            self._batcher = _shared.batcher(settings)
+            self._batcher = shared.batcher(settings)
         self._settings = settings
         self._clock = clock
         self._screen = Screen.of(settings, sample, include, exclude, redact)
-        self._stream = Stream(self.model, self.version, screen=self._screen)
+        self._stream = Stream(self.model, self.version, screen=self._screen, source=self._batcher)
 
     @overload
     def watch(self, function: Callable[P, R]) -> Callable[P, R]: ...
     @overload
     def watch(
-        self, *, id: str | None = None, time: str | None = None, role: str = CHAMPION
+        self, *, id: Identify = None, time: str | None = None, role: str = CHAMPION
     ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
     def watch(
         self,
         function: Callable[..., Any] | None = None,
         *,
-        id: str | None = None,
+        id: Identify = None,
         time: str | None = None,
         role: str = CHAMPION,
     ) -> Any:
@@ -109,7 +109,8 @@ class Monitor:
         function
             Takes a dict, a list of dicts, a data frame, a 2-D array, or named arguments.
         id
-            The feature, column or argument that holds the prediction's id; default: one is generated.
+            The feature, column or argument that holds the prediction's id, or a function of the same arguments that
+            tells it (of many rows, one each); default: one is generated.
         time
             The feature, column or argument that holds the event time: a datetime (naive means UTC) or seconds since
             1970. Default: the clock.
@@ -120,18 +121,17 @@ class Monitor:
             return functools.partial(self._watch, id=id, time=time, role=role)
         return self._watch(function, id=id, time=time, role=role)
 
-    def _watch(self, function: Callable[P, R], *, id: str | None, time: str | None, role: str) -> Callable[P, R]:
+    def _watch(self, function: Callable[P, R], *, id: Identify, time: str | None, role: str) -> Callable[P, R]:
         if self._settings.disabled:
             return function
         self._screen.check_id(id)
-        binding, stream = Binding(function, id, time), self._streamed(None, role)
-        return Watch(self._batcher, stream, binding, self._clock, strict=self._settings.strict).wrap(function)
+        return self._watching(self._streamed(None, role))(Binding(function, id, time)).wrap(function)
 
     def wrap(
         self,
         model: M,
         *,
-        id: str | None = None,
+        id: Identify = None,
         time: str | None = None,
         version: str | None = None,
         role: str = CHAMPION,
@@ -142,9 +142,8 @@ class Monitor:
         """
         if self._settings.disabled:
             return model
-        stream, strict = self._streamed(version, role), self._settings.strict
-        make = functools.partial(Watch, self._batcher, stream, clock=self._clock, strict=strict)
-        return wrapped(model, make, id, time)
+        self._screen.check_id(id)
+        return wrapped(model, self._watching(self._streamed(version, role)), id, time)
 
     def record(
         self,
@@ -178,11 +177,16 @@ class Monitor:
         try:
             self._screen.check_id(id if not isinstance(features, Mapping) else None)
             stream = self._streamed(version, role)
+            thin = thinning([features], self._settings.most_rows)
+            if thin is not None:
+                features, prediction, id, time = map(thin.of, (features, prediction, id, time))
             found, said = rows_of(features), snapshot_output(prediction)
             if isinstance(found, Rows):
                 if found.count:
                     counter = self._batcher.reserve(found.count)
                     self._batcher.put(found.captured(stream, said, counter, id=id, time=time, now=self._now()))
+                    if thin is not None:
+                        self._batcher.drop(TOO_MANY_ROWS, self.model, thin.left_out)
                 return None
             counter = next(self._batcher.counter)
             moment = self._now() if time is None else micros_of(time)
@@ -239,12 +243,18 @@ class Monitor:
     ) -> None:
         self.close()
 
+    def _watching(self, stream: Stream) -> Callable[[Binding], Watch]:
+        settings = self._settings
+        return functools.partial(
+            Watch, self._batcher, stream, clock=self._clock, most_rows=settings.most_rows, strict=settings.strict
+        )
+
     def _streamed(self, version: str | None, role: str) -> Stream:
         if role not in ROLES:
             raise SettingError("role", role, f"one of {', '.join(ROLES)}")
         if version is None and role == CHAMPION:
             return self._stream
-        return Stream(self.model, self.version if version is None else str(version), role, self._screen)
+        return Stream(self.model, self.version if version is None else str(version), role, self._screen, self._batcher)
 
     def _now(self) -> int:
         return wall.time_ns() // 1000 if self._clock is None else self._clock()
@@ -254,47 +264,10 @@ class Monitor:
         if self._settings.strict:
             raise error
         self._batcher.drop(CAPTURE_ERROR, self.model)
-        if complaints.due(CAPTURE_ERROR):
-            logger.warning("tenure: a prediction of %s was not captured: %r", self.model, error)
+        complaints.say(CAPTURE_ERROR, "a prediction of %s was not captured: %r", self.model, error)
 
 
 def _spread(given: Any, length: int, many: bool) -> Iterable[Any]:
     if many and hasattr(given, "__len__") and not isinstance(given, str | Mapping):
         return given if isinstance(given, list) else list(given)
     return itertools.repeat(given, length)
-
-
-class _Shared:
-    """One queue and one sender for all monitors of a process that report alike: their rows keep their order."""
-
-    def __init__(self) -> None:
-        self._batchers: dict[Settings, Batcher] = {}
-        self._lock = threading.Lock()
-        forking.register(self)
-
-    def batcher(self, settings: Settings) -> Batcher:
-        with self._lock:
-            if not self._batchers:
-                forking.at_exit(self._close)
-            if settings not in self._batchers:
-                self._batchers[settings] = Batcher(
-                    settings, lambda: GrpcTransport(settings.address(), **settings.credentials())
-                )
-            return self._batchers[settings]
-
-    def _close(self) -> None:
-        until = wall.monotonic() + 1.5  # for all of them together
-        for settings, batcher in self._batchers.items():
-            batcher.close(min(settings.exit_timeout, max(0.0, until - wall.monotonic())), patience=0.2)
-
-    def before_fork(self) -> None:
-        self._lock.acquire()  # so that no child inherits it held by a thread it does not have
-
-    def after_fork_in_parent(self) -> None:
-        self._lock.release()
-
-    def after_fork_in_child(self) -> None:
-        self._lock.release()
-
-
-_shared = _Shared()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tenure.columns import packed, text_column, unpacked
+from tenure.columns import packed, text_column, unpacked, written
 from tenure.screen import BUCKET, HASH, Screen, bucket_of_number
 from tenure_proto.v1 import monitoring_pb2 as pb
 
@@ -46,12 +46,8 @@ def _texts(column: pb.Column) -> list[str | None]:
     if column.kind == pb.TEXT:
         codes = unpacked("I", column.codes)
         return [column.texts[code] if _valid(column, i) else None for i, code in enumerate(codes)]
-    return [None if number != number else _written(number) for number in unpacked("d", column.numbers)]  # noqa: PLR0124
+    return [None if number != number else written(number) for number in unpacked("d", column.numbers)]  # noqa: PLR0124
 
 
 def _valid(column: pb.Column, row: int) -> bool:
     return not column.validity or bool(column.validity[row >> 3] >> (row & 7) & 1)
-
-
-def _written(number: float) -> str:
-    return str(int(number)) if number.is_integer() else repr(number)

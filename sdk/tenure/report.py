@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any
 
 from tenure.backlog import Parcel, Unencodable
-from tenure.capture import ROLES, Capture, Row, Stream, Table, Tick, Truth, model_of, rows_in, wire_text
-from tenure.columns import encode_columns, micros, packed
-from tenure.features import columns_of
-from tenure.outputs import encode_row_outputs, encode_table_outputs
+from tenure.capture import ROLES, STREAM, Capture, Row, Stream, Table, Tick, Truth, rows_in, wire_text
+from tenure.columns import as_text, encode_columns, micros, packed, present
+from tenure.features import named_columns
+from tenure.outputs import row_outputs
 from tenure.redaction import screened
 from tenure.screen import SAMPLED_OUT, Screen
-from tenure.tables import halves, sampled, table_ids
+from tenure.tables import MOST_ID, parted, said_of, sampled, table_ids, width_of, wire_id
 from tenure_proto.v1 import monitoring_pb2 as pb
 
 CHUNK_ROWS = 4096
+NUMBER_BYTES = 8
 
 
 def encode(captures: Sequence[Capture], prefix: str, limit: int) -> Iterator[Parcel | Unencodable]:
@@ -27,18 +29,29 @@ def encode(captures: Sequence[Capture], prefix: str, limit: int) -> Iterator[Par
 
     What is too large is split; a single capture that is still too large, or cannot be encoded, is given back.
     """
-    for chunk in _chunks(captures):
+    if Table not in set(map(type, captures)):
+        for start in range(0, len(captures), CHUNK_ROWS):
+            yield from _encode_chunk(captures[start : start + CHUNK_ROWS], prefix, limit)
+        return
+    for chunk in _chunks([part for capture in captures for part in _fitting(capture, limit)]):
         yield from _encode_chunk(chunk, prefix, limit)
 
 
 def envelope(producer: str, seq: int, acked: int, dropped: dict[tuple[str, str], int]) -> bytes:
     """A report's head. Protobuf messages concatenate, so the body is encoded once, before its number is known."""
-    losses = [
-        pb.Loss(model=model, reason=reason, rows=rows)
-        for (model, reason), rows in dropped.items()
-        if reason != SAMPLED_OUT
-    ]
+    losses = [pb.Loss(model=model, reason=reason, rows=rows) for (model, reason), rows in dropped.items()]
     return pb.ReportRequest(producer_id=producer, seq=seq, acked_seq=acked, losses=losses).SerializeToString()
+
+
+def _fitting(capture: Capture, limit: int) -> Iterable[Capture]:
+    """A table known to be too large in its parts: to encode it whole, then its halves, would be work for nothing."""
+    if isinstance(capture, Table):
+        with suppress(Exception):  # what has no parts is found out when it is encoded
+            size = (width_of(capture) + 4) * NUMBER_BYTES * capture.rows
+            pieces = max(-(-size // limit), -(-capture.rows // CHUNK_ROWS))
+            if 1 < pieces <= capture.rows:
+                return [*parted(capture, pieces)]
+    return (capture,)
 
 
 def _chunks(captures: Sequence[Capture]) -> Iterator[Sequence[Capture]]:
@@ -73,7 +86,7 @@ def _encode_chunk(chunk: Sequence[Capture], prefix: str, limit: int) -> Iterator
         yield from _encode_chunk(chunk[middle:], prefix, limit)
     elif error is None and isinstance(chunk[0], Table) and chunk[0].rows > 1:
         try:
-            parts = halves(chunk[0])
+            parts = [*parted(chunk[0], 2)]
         except Exception as raised:  # noqa: BLE001  # what predict returned need not have parts
             yield Unencodable("encode_error", count(chunk), raised)
         else:
@@ -84,60 +97,60 @@ def _encode_chunk(chunk: Sequence[Capture], prefix: str, limit: int) -> Iterator
 
 def count(chunk: Sequence[Capture]) -> dict[str, int]:
     rows: Counter[str] = Counter()
-    for capture in chunk:
-        rows[model_of(capture)] += rows_in(capture)
+    for (kind, of), group in _groups(chunk).items():
+        model = of if isinstance(of, str) else of.model
+        rows[model] += sum(map(rows_in, group)) if kind is Table else len(group)
     return dict(rows)
+
+
+def _groups(chunk: Sequence[Capture]) -> dict[tuple[type, Stream | str], list[Any]]:
+    """Captures of one kind, and of one stream or outcomes' model: each begins with it."""
+    groups: dict[tuple[type, Stream | str], list[Any]] = {}
+    for kind, alike in groupby(chunk, type):
+        for of, captures in groupby(alike, itemgetter(STREAM)):
+            groups.setdefault((kind, of), []).extend(captures)
+    return groups
 
 
 def _report(chunk: Sequence[Capture], prefix: str, skipped: Counter[str]) -> pb.ReportRequest:
     report = pb.ReportRequest()
-    ticks: dict[Stream, list[Tick]] = {}
-    rows: dict[Stream, list[Row]] = {}
-    truths: dict[str, list[Truth]] = {}
-    for capture in chunk:
-        if isinstance(capture, Row):
-            rows.setdefault(capture.stream, []).append(capture)
-        elif isinstance(capture, Table):
-            report.batches.append(_table_batch(capture, prefix, skipped))
-        elif isinstance(capture, Truth):
-            truths.setdefault(capture.model, []).append(capture)
+    for (kind, of), group in _groups(chunk).items():
+        if isinstance(of, str):
+            _add_outcomes(report, of, group, skipped)
+        elif kind is Table:
+            for table in group:
+                _fill_from_table(_batch(report, of, table.rows), table, prefix, skipped)
         else:
-            ticks.setdefault(capture[0], []).append(capture)
-    for stream, made in ticks.items():
-        report.batches.append(_tick_batch(stream, made, prefix, skipped))
-    for stream, group in rows.items():
-        report.batches.append(_row_batch(stream, group, prefix, skipped))
-    for model, outcomes in truths.items():
-        report.outcomes.append(_outcomes(model, outcomes))
+            fill = _fill_from_rows if kind is Row else _fill_from_ticks
+            fill(_batch(report, of, len(group)), group, prefix, skipped)
     return report
 
 
-def _tick_batch(stream: Stream, group: list[Tick], prefix: str, skipped: Counter[str]) -> pb.Batch:
-    batch = _batch(stream, len(group))
-    _, features, outputs, starts, ends, counters, errors = zip(*group, strict=True)
+def _fill_from_ticks(batch: pb.Batch, group: list[Tick], prefix: str, skipped: Counter[str]) -> None:
+    _, features, outputs, starts, ends, counters, errors, _, ids = zip(*group, strict=True)
     wall = time.time_ns() - time.perf_counter_ns()  # what turns the host's ticks into times
     batch.times = packed("q", [(start + wall) // 1000 for start in starts])
-    batch.ids.prefix = prefix
-    batch.ids.counters = packed("Q", counters)
+    _set_ids(batch, ids, counters, prefix)
     batch.latencies = packed("f", [(end - start) * 1e-9 for start, end in zip(starts, ends, strict=True)])
-    _fill(batch, features, outputs, errors, skipped, stream.screen)
-    return batch
+    _fill(batch, features, outputs, errors, skipped, group[0][STREAM].screen)
 
 
-def _row_batch(stream: Stream, group: list[Row], prefix: str, skipped: Counter[str]) -> pb.Batch:
-    batch = _batch(stream, len(group))
+def _fill_from_rows(batch: pb.Batch, group: list[Row], prefix: str, skipped: Counter[str]) -> None:
     _, features, outputs, times, counters, ids, latencies, errors = zip(*group, strict=True)
     batch.times = packed("q", times)
+    _set_ids(batch, ids, counters, prefix)
+    _set_latencies(batch, latencies)
+    _fill(batch, features, outputs, errors, skipped, group[0].stream.screen)
+
+
+def _set_ids(batch: pb.Batch, ids: Sequence[str | None], counters: Sequence[int], prefix: str) -> None:
     if any(ids):
         batch.ids.texts.extend(
-            wire_text(given) if given else f"{prefix}-{counter}" for given, counter in zip(ids, counters, strict=True)
+            wire_id(given) if given else f"{prefix}-{counter}" for given, counter in zip(ids, counters, strict=True)
         )
     else:
         batch.ids.prefix = prefix
         batch.ids.counters = packed("Q", counters)
-    _set_latencies(batch, latencies)
-    _fill(batch, features, outputs, errors, skipped, stream.screen)
-    return batch
 
 
 def _fill(
@@ -149,75 +162,53 @@ def _fill(
     screen: Screen | None,
 ) -> None:
     _add_features(batch, _transposed(features), skipped, screen)
-    batch.outputs.extend(_passed(encode_row_outputs(_shown(outputs, screen)), screen))
+    _add_outputs(batch, row_outputs(outputs, screen), skipped, screen)
     if any(errors):
         batch.errors.extend(pb.ErrorRow(row=i, type=error) for i, error in enumerate(errors) if error)
-
-
-def _shown(outputs: Sequence[Any], screen: Screen | None) -> Sequence[Any]:
-    """Outputs without the names that may not leave: before one of them could stand as the prediction."""
-    if screen is None or not (screen.exclude or screen.redact):
-        return outputs
-    return [
-        {name: one for name, one in output.items() if not screen.hides(str(name)) and _bare(screen, str(name))}
-        if isinstance(output, dict)
-        else output
-        for output in outputs
-    ]
-
-
-def _bare(screen: Screen, name: str) -> bool:
-    """Redacted names among outputs are left out altogether, but for the prediction, which is redacted."""
-    return name == "prediction" or screen.rule(name) is None
-
-
-def _passed(columns: list[pb.Column], screen: Screen | None) -> Iterable[pb.Column]:
-    if screen is None:
-        return columns
-    by_name: dict[str, list[pb.Column]] = {}
-    for column in columns:
-        if not screen.hides(column.name):
-            by_name.setdefault(column.name, []).append(column)
-    names = list(by_name)[: screen.max_columns]
-    return [column for name in names for column in screened(by_name[name], name, screen)]
 
 
 def _add_features(
     batch: pb.Batch, named: Iterable[tuple[str, Any]], skipped: Counter[str], screen: Screen | None
 ) -> None:
+    shown = ((name, values) for name, values in named if screen is None or screen.shows(name))
+    batch.features.extend(_columns(shown, batch.rows, skipped, screen))
+
+
+def _add_outputs(batch: pb.Batch, named: Mapping[str, Any], skipped: Counter[str], screen: Screen | None) -> None:
+    shown = ((name, values) for name, values in named.items() if screen is None or not screen.hides(name))
+    batch.outputs.extend(_columns(shown, batch.rows, skipped, screen))
+
+
+def _columns(
+    named: Iterable[tuple[str, Any]], rows: int, skipped: Counter[str], screen: Screen | None
+) -> Iterator[pb.Column]:
+    """Encoded, as the screen lets them pass; what is too many or comes twice is left out and counted."""
     taken: set[str] = set()
     for name, values in named:
-        if screen is not None and not screen.shows(name):
-            continue
         if screen is not None and len(taken) >= screen.max_columns:
-            skipped[name] += batch.rows
+            skipped[name] += rows
             continue
         columns = encode_columns(name, values, skipped)
         if columns and columns[0].name in taken:  # names that differ for the host only: 1 and "1", or past their length
-            skipped[name] += batch.rows
+            skipped[name] += sum(map(present, columns))
             continue
         if screen is not None:
             columns = screened(columns, name, screen)
         taken.update(column.name for column in columns)
-        batch.features.extend(columns)
+        yield from columns
 
 
-def _transposed(features: Sequence[Any]) -> Iterator[tuple[str, Sequence[Any]]]:
+def _transposed(features: Sequence[Any]) -> Iterable[tuple[str, Sequence[Any]]]:
     names = list(features[0])
     width = len(names)
-    columns: list[Sequence[Any]] = []
-    alike = all(len(row) == width for row in features)
-    if alike and width > 1:
+    if width > 1 and set(map(len, features)) == {width}:
         with suppress(KeyError):
-            columns = list(zip(*map(itemgetter(*names), features), strict=True))
-    if not columns:  # rows with differing names: what a row lacks is missing
-        names = list(dict.fromkeys(name for row in features for name in row))
-        columns = [[row.get(name) for row in features] for name in names]
-    return zip(map(str, names), columns, strict=True)
+            cells = list(chain.from_iterable(map(itemgetter(*names), features)))
+            return zip(map(str, names), (cells[i::width] for i in range(width)), strict=True)
+    return named_columns(list(features))
 
 
-def _table_batch(table: Table, prefix: str, skipped: Counter[str]) -> pb.Batch:
-    batch = _batch(table.stream, table.rows)
+def _fill_from_table(batch: pb.Batch, table: Table, prefix: str, skipped: Counter[str]) -> None:
     times = [table.times] * table.rows if isinstance(table.times, int) else micros(table.times, table.now)
     batch.times = packed("q", times)
     if table.ids is not None:
@@ -225,25 +216,21 @@ def _table_batch(table: Table, prefix: str, skipped: Counter[str]) -> pb.Batch:
     else:
         batch.ids.prefix = prefix
         batch.ids.counters = packed("Q", range(table.counter, table.counter + table.rows))
-    named = columns_of(table.columns).items()
+    named = named_columns(table.columns)
     _add_features(
         batch, ((name, values) for name, values in named if name not in table.aside), skipped, table.stream.screen
     )
     if table.error is None:
-        batch.outputs.extend(
-            _passed(encode_table_outputs(table.output, table.rows, table.classes), table.stream.screen)
-        )
+        _add_outputs(batch, said_of(table), skipped, table.stream.screen)
     else:
         batch.errors.extend(pb.ErrorRow(row=i, type=table.error) for i in range(table.rows))
     _set_latencies(batch, [table.latency] * table.rows)
-    return batch
 
 
-def _batch(stream: Stream, rows: int) -> pb.Batch:
-    role = ROLES.index(stream.role)  # the wire numbers them in this order
-    return pb.Batch(
-        model=wire_text(stream.model), version=wire_text(stream.version), role=pb.Role.Name(role), rows=rows
-    )
+def _batch(report: pb.ReportRequest, stream: Stream, rows: int) -> pb.Batch:
+    """A batch in its place: to make it elsewhere would be to copy it there."""
+    role = pb.Role.Name(ROLES.index(stream.role))  # the wire numbers them in this order
+    return report.batches.add(model=wire_text(stream.model), version=wire_text(stream.version), role=role, rows=rows)
 
 
 def _set_latencies(batch: pb.Batch, latencies: Sequence[int]) -> None:
@@ -251,15 +238,17 @@ def _set_latencies(batch: pb.Batch, latencies: Sequence[int]) -> None:
         batch.latencies = packed("f", (latency * 1e-9 if latency >= 0 else float("nan") for latency in latencies))
 
 
-def _outcomes(model: str, truths: list[Truth]) -> pb.Outcomes:
-    outcomes = pb.Outcomes(model=wire_text(model), times=packed("q", (truth.time for truth in truths)))
-    outcomes.ids.extend(wire_text(truth.id) for truth in truths)
-    labels = encode_columns("label", [truth.label for truth in truths])
-    if len(labels) == 1:
-        outcomes.labels.CopyFrom(labels[0])
-    else:  # numbers and texts among the labels: all become text
-        texts = [None if truth.label is None else str(truth.label) for truth in truths]
-        outcomes.labels.CopyFrom(encode_columns("label", texts)[0])
-    if any(truth.value is not None for truth in truths):
-        outcomes.values.CopyFrom(encode_columns("value", [truth.value for truth in truths])[0])
-    return outcomes
+def _add_outcomes(report: pb.ReportRequest, model: str, truths: list[Truth], skipped: Counter[str]) -> None:
+    outcomes = report.outcomes.add(model=wire_text(model), times=packed("q", (truth.time for truth in truths)))
+    outcomes.ids.extend(wire_id(truth.id) for truth in truths)
+    given = [truth.label for truth in truths]
+    labels = encode_columns("label", given, skipped)
+    if len(labels) > 1:  # numbers and texts among the labels: all become text
+        labels = encode_columns("label", [as_text(label) for label in given])
+    outcomes.labels.CopyFrom(labels[0])
+    outcomes.labels.texts[:] = [text[:MOST_ID] for text in labels[0].texts]
+    for column in encode_columns("value", [truth.value for truth in truths], skipped):
+        if column.kind == pb.TEXT:
+            skipped["value"] += present(column)
+        else:
+            outcomes.values.CopyFrom(column)

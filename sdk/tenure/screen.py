@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -18,7 +16,7 @@ HASH, DROP, BUCKET = "hash", "drop", "bucket"
 RULES = (HASH, DROP, BUCKET)
 TEXT_BUCKETS = 64
 SAMPLED_OUT = "sampled_out"
-_own_key = secrets.token_bytes(32)  # where none is given: hashes agree within this process and its forks only
+_own_key = os.urandom(32)  # where none is given: hashes agree within this process and its forks only
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +71,7 @@ class Screen:
             None if include is None else frozenset(include),
             frozenset(exclude),
             dict(redact or {}),
-            hashlib.blake2b(key.encode()).digest()[:32] if key else _own_key,
+            _blake2b(key, 64)[:32] if key else _own_key,
             settings.max_columns,
             settings.max_text,
         )
@@ -82,8 +80,7 @@ class Screen:
         """Whether the prediction of that id, and its outcome, are in the sample."""
         if self.sample >= 1:
             return True
-        digest = hashlib.blake2b(id.encode("utf-8", "replace"), digest_size=8).digest()
-        return int.from_bytes(digest, "big") < self.sample * 2**64
+        return int.from_bytes(_blake2b(id), "big") < self.sample * 2**64
 
     def shows(self, name: str) -> bool:
         """Whether a feature of that name is sent at all."""
@@ -110,12 +107,18 @@ class Screen:
         return f"bucket-{self._digest(text)[0] % TEXT_BUCKETS:02}"
 
     def _digest(self, text: str) -> bytes:
-        return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8, key=self.key).digest()
+        return _blake2b(text, key=self.key)
 
     def check_id(self, name: object) -> None:
         """Refuse an id that would leave the process as it is although its name is to be redacted."""
         if isinstance(name, str) and self.rule(name) is not None:
             raise SettingError("id", name, "an id that is not redacted: ids leave the process as they are")
+
+
+def _blake2b(text: str, size: int = 8, key: bytes = b"") -> bytes:
+    from hashlib import blake2b  # noqa: PLC0415  # in the sender's time: it is a tenth of the host's import
+
+    return blake2b(text.encode("utf-8", "replace"), digest_size=size, key=key).digest()
 
 
 def bucket_of_number(number: float) -> float:

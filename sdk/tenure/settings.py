@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from dataclasses import replace as _replace
-from pathlib import Path
 from typing import Any
 
 from tenure.errors import SettingError
@@ -54,6 +53,9 @@ class Settings:
         Holds the bearer token to show; never sent in clear beyond this machine.
     max_columns
         Columns of a batch; further ones are left out and counted as skipped. The agent takes 2,000 per model.
+    max_rows
+        Rows of one call, and never more than ``queue_rows``, unless the host waits; of a call with more, every second,
+        third, … row is taken, so that no part of it is preferred, and the rest is counted as ``too_many_rows``.
     max_text
         Characters of a text; what is longer is cut.
     redact_key
@@ -61,6 +63,8 @@ class Settings:
         ``$TENURE_REDACT_KEY``, else one of the process's own.
     strict
         Raise our own errors in the host: for tests, never for production.
+    disabled
+        Record nothing: every function is returned as it was.
 
     Raises
     ------
@@ -84,6 +88,7 @@ class Settings:
     key_file: str = ""
     token_file: str = ""
     max_columns: int = 1000
+    max_rows: int = 10_000
     max_text: int = 4096
     redact_key: str = field(default="", repr=False)
     strict: bool = False
@@ -98,6 +103,7 @@ class Settings:
             "deadline",
             "spool_bytes",
             "max_columns",
+            "max_rows",
             "max_text",
         ):
             value = getattr(self, name)
@@ -116,13 +122,9 @@ class Settings:
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
         """Read ``TENURE_AGENT``, ``TENURE_QUEUE_ROWS``, ``TENURE_STRICT`` and so on: one variable per field."""
-        settings = cls()
-        for known in fields(cls):
-            text = environ.get(f"TENURE_{known.name.upper()}", "")
-            if text:
-                default = getattr(settings, known.name)
-                settings = settings.replace(**{known.name: _parse(known.name, text, default)})
-        return settings
+        default = cls()
+        told = {known.name: environ.get(f"TENURE_{known.name.upper()}", "") for known in fields(cls)}
+        return cls(**{name: _parse(name, text, getattr(default, name)) for name, text in told.items() if text})
 
     def replace(self, **changes: Any) -> Settings:
         """The same settings but for `changes`."""
@@ -133,10 +135,17 @@ class Settings:
         names = ("ca_file", "cert_file", "key_file", "token_file")
         return {name: getattr(self, name) for name in names if getattr(self, name)}
 
+    @property
+    def most_rows(self) -> int:
+        """Rows of one call to capture: a host that does not wait cannot queue more than there is room for."""
+        return self.max_rows if self.when_full == "block" else min(self.max_rows, self.queue_rows)
+
     def address(self) -> str:
         """The gRPC target to try now."""
         if self.agent:
             return self.agent
+        from pathlib import Path  # noqa: PLC0415  # in the sender's time: it is a tenth of the host's import
+
         for path in DEFAULT_SOCKETS:
             with suppress(OSError):  # a directory of another user's: for us there is no agent in it
                 if Path(path).is_socket():
@@ -144,7 +153,7 @@ class Settings:
         return DEFAULT_TCP
 
 
-def _parse(name: str, text: str, default: object) -> object:
+def _parse(name: str, text: str, default: object) -> Any:
     variable = f"TENURE_{name.upper()}"
     if isinstance(default, bool):
         if text.lower() in {"1", "true", "yes", "0", "false", "no"}:

@@ -184,33 +184,37 @@ class Spool:
             self._others, self._looked = _held(self.folder), now
         return self._others + len(self) + more > self.limit
 
-    def make_room(self, *, spare_first: bool) -> Segment | None:
-        """Delete the oldest file: an orphan's, else one of ours. Its rows are for the caller to count as lost."""
+    def evict_orphan(self) -> bool:
+        """Delete the oldest file of a dead process, and note the loss for whoever adopts the rest; False: no such."""
         for folder in sorted(orphans(self.folder.parent), key=_age):
             orphan = Spool.adopt(folder, self.limit)
             if orphan is not None:
-                lost = orphan._drop(0)  # noqa: SLF001  # our own kind
+                lost = orphan.forget_oldest()
                 if lost is not None:
+                    lost.path.unlink(missing_ok=True)
                     for model, rows in lost.rows.items():
                         key = (model, SPOOL_FULL)
                         orphan.mark.losses[key] = orphan.mark.losses.get(key, 0) + rows
                     orphan.save(orphan.mark.acked, orphan.mark.losses)
-                    lost = Segment(lost.path)
                 orphan.release()
                 self._looked = -LOOK_EVERY
                 if lost is not None:
-                    return lost
-        return self._drop(int(spare_first))
+                    return True
+        return False
 
-    def _drop(self, index: int) -> Segment | None:
+    def forget_oldest(self, *, spare_first: bool = False) -> Segment | None:
+        """Take the oldest file out of the sequence, without touching the disk; its rows and itself are the caller's.
+
+        None: there is no other than the one being written, or the one to spare.
+        """
+        index = int(spare_first)
         if len(self._segments) <= index or (self._file is not None and len(self._segments) == index + 1):
-            return None  # the one that is being written stays
+            return None
         segment = self._segments[index]
         del self._segments[index]
         if index == 0:
             self._offset = 0
-            self.mark.segment, self.mark.offset = int(segment.path.stem), 0
-        segment.path.unlink(missing_ok=True)
+            self.mark.segment, self.mark.offset = int(segment.path.stem) + 1, 0
         return segment
 
     def _scan(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from tenure.capture import PLAIN
+from tenure.answer import snapshot_output
 
 MOST_TEXT = 1024
 
@@ -25,13 +25,13 @@ class Streamed:
         if not self.items:
             self.seconds_to_first = time.perf_counter() - self._began
         self.items += 1
-        if isinstance(item, str) and self._length < MOST_TEXT:
-            self._texts.append(item)
-            self._length += len(item)
-        self._last = item
+        if isinstance(item, str):
+            if self._length < MOST_TEXT:
+                self._texts.append(item[: MOST_TEXT - self._length])
+                self._length += len(self._texts[-1])
+        else:
+            self._last = item
 
     def outputs(self) -> dict[str, Any]:
-        said = "".join(self._texts)[:MOST_TEXT] if self._texts else self._last
-        if type(said) not in PLAIN:
-            said = None
+        said = "".join(self._texts) if self._texts else snapshot_output(self._last)
         return {"prediction": said, "items": self.items, "seconds_to_first_item": self.seconds_to_first}

@@ -3,33 +3,50 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tenure.capture import Capture, Row, Table, Tick, Truth, model_of, wire_text
-from tenure.columns import is_missing
-from tenure.features import columns_of
+from tenure.capture import COUNTER, ID, UNSUPPORTED, Capture, Row, Table, Tick, Truth, is_missing, model_of, wire_text
+from tenure.cells import plain
+from tenure.table_outputs import Named, table_outputs
+
+MOST_ID = 4096
 
 
-def halves(table: Table) -> list[Table]:
-    middle = table.rows // 2
-    parts = []
-    for start, end in ((0, middle), (middle, table.rows)):
+def parted(table: Table, count: int) -> Iterator[Table]:
+    """The table as that many tables, of about as many rows each."""
+    said = said_of(table)
+    for i in range(count):
+        start, end = table.rows * i // count, table.rows * (i + 1) // count
         cut = slice(start, end)
-        parts.append(
-            table._replace(
-                columns={name: _part(values, cut) for name, values in columns_of(table.columns).items()},
-                output=None if table.output is None else _part(table.output, cut),
-                times=table.times if isinstance(table.times, int) else _part(table.times, cut),
-                ids=None if table.ids is None else _part(table.ids, cut),
-                counter=table.counter + start,
-                rows=end - start,
-            )
+        yield table._replace(
+            columns=_part(table.columns, cut),
+            output=Named({name: _part(values, cut) for name, values in said.items()}),
+            times=table.times if isinstance(table.times, int) else _part(table.times, cut),
+            ids=None if table.ids is None else _part(table.ids, cut),
+            counter=table.counter + start,
+            rows=end - start,
         )
-    return parts
+
+
+def width_of(table: Table) -> int:
+    """How many columns it has, about."""
+    columns = table.columns
+    if isinstance(columns, list):
+        return len(columns[0])
+    return len(columns) if isinstance(columns, Mapping) else int(columns.shape[1])
+
+
+def said_of(table: Table) -> Named:
+    """What predict returned for the rows, by name."""
+    return table_outputs(table.output, table.rows, table.stream.screen)
 
 
 def _part(values: Any, cut: slice) -> Any:
+    if isinstance(values, Mapping):
+        return {name: _part(column, cut) for name, column in values.items()}
+    if hasattr(values, "to_pylist"):  # Arrow
+        return values.slice(cut.start, cut.stop - cut.start)
     return values.iloc[cut] if hasattr(values, "iloc") else values[cut]  # pandas may read a plain slice as labels
 
 
@@ -62,21 +79,28 @@ def _id_of(capture: Row | Tick | Truth, prefix: str) -> str:
         return capture.id
     if isinstance(capture, Row):
         return capture.id or f"{prefix}-{capture.counter}"
-    return f"{prefix}-{capture[5]}"
+    return capture[ID] or f"{prefix}-{capture[COUNTER]}"
+
+
+def wire_id(given: str) -> str:
+    """An id as the agent takes it. What is cut is cut of the prediction's and its outcome's alike: they still meet."""
+    return wire_text(given)[:MOST_ID]
 
 
 def table_ids(table: Table, prefix: str) -> list[str]:
     if table.ids is None:
         return [f"{prefix}-{counter}" for counter in range(table.counter, table.counter + table.rows)]
-    texts = ("" if is_missing(given) else wire_text(str(given)) for given in table.ids)
+    ids = table.ids.to_pylist() if hasattr(table.ids, "to_pylist") else table.ids
+    kept = (UNSUPPORTED if is_missing(one := plain(given)) else one for given in ids)
+    texts = ("" if one is UNSUPPORTED else wire_id(str(one)) for one in kept)
     return [text or f"{prefix}-{counter}" for counter, text in enumerate(texts, table.counter)]
 
 
 def _picked_rows(table: Table, rows: Sequence[int], ids: Sequence[str]) -> Table:
     """The table with those rows alone; their ids are then told one by one."""
     return table._replace(
-        columns={name: _picked(values, rows) for name, values in columns_of(table.columns).items()},
-        output=_picked(table.output, rows),
+        columns=_picked(table.columns, rows),
+        output=Named({name: _picked(values, rows) for name, values in said_of(table).items()}),
         times=table.times if isinstance(table.times, int) else _picked(table.times, rows),
         ids=[ids[i] for i in rows],
         rows=len(rows),
@@ -84,8 +108,6 @@ def _picked_rows(table: Table, rows: Sequence[int], ids: Sequence[str]) -> Table
 
 
 def _picked(values: Any, rows: Sequence[int]) -> Any:
-    if values is None:
-        return None
     if isinstance(values, Mapping):
         return {name: _picked(column, rows) for name, column in values.items()}
     if hasattr(values, "iloc"):

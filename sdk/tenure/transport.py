@@ -5,7 +5,6 @@ Streams are not used here: in gRPC Python an open stream hangs or crashes forked
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tenure.errors import TransportError
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
 
 REPORT = "/tenure_proto.v1.Monitoring/Report"
 ASK = "/tenure_proto.v1.Operator/Ask"
+Metadata = tuple[tuple[str, str], ...] | None
 LOCAL = ("unix:", "127.0.0.1:", "localhost:", "[::1]:")
 CHANNEL_OPTIONS = (
     ("grpc.enable_retries", 0),  # we resend, with the same number
@@ -66,11 +66,10 @@ class GrpcTransport:
 
         from tenure_proto.v1.monitoring_pb2 import ReportReply  # noqa: PLC0415
 
-        self._grpc: Any = grpc
         self._decode = ReportReply.FromString
+        self._target = address
         self.address = address.removeprefix("tls://")
-        self._tls = not address.startswith("unix:") and (address.startswith("tls://") or bool(ca_file or cert_file))
-        self._files = (ca_file, cert_file, key_file, token_file)
+        self._files = {"ca_file": ca_file, "cert_file": cert_file, "key_file": key_file, "token_file": token_file}
         self._errors = (grpc.RpcError, ValueError)  # ValueError: the channel was closed meanwhile
         self._open: tuple[Any, Any, Any] | None = None  # channel, call, metadata
 
@@ -87,30 +86,49 @@ class GrpcTransport:
         return reply
 
     def _connect(self) -> tuple[Any, Any, Any]:
-        ca, cert, key, token = (self._read(path) for path in self._files)
-        metadata = None
-        if token is not None:
-            text = token.decode("latin-1").strip()
-            if not text.isascii() or not text.isprintable():
-                raise TransportError(f"{self._files[3]}: not a token")
-            if not self._tls and not self.address.startswith(LOCAL):
-                raise TransportError(f"{self.address}: a token is never sent in clear. Try: tls:// or ca_file")
-            metadata = (("authorization", f"Bearer {text}"),)
-        if self._tls:
-            secured = self._grpc.ssl_channel_credentials(ca, key, cert)
-            channel = self._grpc.secure_channel(self.address, secured, options=CHANNEL_OPTIONS)
-        else:
-            channel = self._grpc.insecure_channel(self.address, options=CHANNEL_OPTIONS)
+        channel, metadata = open_channel(self._target, **self._files)
         call = channel.unary_unary(REPORT, request_serializer=None, response_deserializer=self._decode)
         return channel, call, metadata
-
-    def _read(self, path: str) -> bytes | None:
-        try:
-            return Path(path).read_bytes() if path else None
-        except OSError as error:
-            raise TransportError(f"{path}: {error.strerror}") from None
 
     def close(self) -> None:
         opened, self._open = self._open, None
         if opened is not None:
             opened[0].close()
+
+
+def open_channel(
+    address: str, *, ca_file: str = "", cert_file: str = "", key_file: str = "", token_file: str = ""
+) -> tuple[Any, Metadata]:
+    """A channel to an agent, and what to show it with every call; see `GrpcTransport`.
+
+    Raises
+    ------
+    TransportError
+        A file cannot be used, or the token would travel in clear.
+    """
+    import grpc  # noqa: PLC0415  # see GrpcTransport
+
+    target = address.removeprefix("tls://")
+    tls = not address.startswith("unix:") and (address.startswith("tls://") or bool(ca_file or cert_file))
+    ca, cert, key, token = (_read(path) for path in (ca_file, cert_file, key_file, token_file))
+    metadata = None
+    if token is not None:
+        text = token.decode("latin-1").strip()
+        if not text.isascii() or not text.isprintable():
+            raise TransportError(f"{token_file}: not a token")
+        if not tls and not address.startswith(LOCAL):
+            raise TransportError(f"{target}: a token is never sent in clear. Try: tls:// or ca_file")
+        metadata = (("authorization", f"Bearer {text}"),)
+    if tls:
+        secured = grpc.ssl_channel_credentials(ca, key, cert)
+        return grpc.secure_channel(target, secured, options=CHANNEL_OPTIONS), metadata
+    return grpc.insecure_channel(target, options=CHANNEL_OPTIONS), metadata
+
+
+def _read(path: str) -> bytes | None:
+    from pathlib import Path  # noqa: PLC0415  # it costs the host's import 3 ms
+
+    try:
+        return Path(path).read_bytes() if path else None
+    except OSError as error:
+        raise TransportError(f"{path}: {error.strerror}") from None

@@ -1,43 +1,41 @@
 """Watched functions: what stands around predict.
 
-The common call, one dict of plain values in and one plain value out, takes the short way: a copy of the dict, two looks
-at the clock, one append. Everything else takes the long way through `Watch.begin` and `Watch.end`.
+The common call takes the short way through `fastpath`. Everything else takes the long way through `Watch.begin` and
+`Watch.end`.
 """
 
 from __future__ import annotations
 
 import functools
-import gc
 import inspect
-import logging
 import time as wall
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any
 
-from tenure import complaints, current
+from tenure import complaints, current, fastpath
+from tenure.answer import snapshot_output
 from tenure.batcher import Batcher
-from tenure.capture import PLAIN, Row, Stream, Tick, micros_of
-from tenure.features import Rows, snapshot_output
+from tenure.capture import COUNTER, ID, OPEN, OUTPUT, PLAIN, STARTED, Row, Stream, Tick, micros_of
+from tenure.features import Rows
 from tenure.signature import Binding
 from tenure.streamed import Streamed
-
-logger = logging.getLogger("tenure")
+from tenure.thinning import TOO_MANY_ROWS, Thinning, thinning
 
 CAREFUL_CALLS = 100  # first calls looked at value by value, before the short way is trusted
 CAPTURE_ERROR = "capture_error"
 
 
 class Call:
-    """One watched call under way."""
+    """One watched call under way, on the long way."""
 
-    __slots__ = ("counter", "id", "moment", "started", "value")
+    __slots__ = ("given", "mark", "moment", "thin", "value")
 
-    def __init__(self, counter: int, value: dict[str, Any] | Rows) -> None:
-        self.counter = counter
+    def __init__(self, mark: Tick, value: dict[str, Any] | Rows) -> None:
+        self.mark = mark
         self.value = value
-        self.started = 0
-        self.id: Any = None
+        self.given: Any = None  # its id, or one per row
         self.moment: Any = None
+        self.thin: Thinning | None = None
 
 
 class Watch:
@@ -51,19 +49,29 @@ class Watch:
         Reads the function's arguments.
     clock
         Event time in microseconds since 1970 UTC where none is given; None: the wall clock.
+    most_rows
+        Rows of one call to capture.
     strict
         Raise our own errors in the host: for tests.
     """
 
     def __init__(
-        self, batcher: Batcher, stream: Stream, binding: Binding, clock: Callable[[], int] | None, *, strict: bool
+        self,
+        batcher: Batcher,
+        stream: Stream,
+        binding: Binding,
+        clock: Callable[[], int] | None,
+        *,
+        most_rows: int,
+        strict: bool,
     ) -> None:
-        self._batcher = batcher
-        self._stream = stream
-        self._binding = binding
+        self.batcher = batcher
+        self.stream = stream
+        self.binding = binding
+        self.careful = CAREFUL_CALLS
         self._clock = clock
+        self._most_rows = most_rows
         self._strict = strict
-        self._careful = CAREFUL_CALLS
 
     def wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function as before, every call of it recorded; its kind (async, generator) stays."""
@@ -76,48 +84,18 @@ class Watch:
         return self._around(function)
 
     def _around(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        batcher, stream, queue, half = self._batcher, self._stream, self._batcher.queue, self._batcher.half
-        append, count, tick = queue.append, batcher.counter.__next__, wall.perf_counter_ns
-        number, set_number, source, set_source = (
-            current.counter.get,
-            current.counter.set,
-            current.source.get,
-            current.source.set,
-        )
-        arity = self._binding.arity if self._binding.simple and self._clock is None else -1
-        is_tracked = gc.is_tracked  # False: a dict without containers in it, which a copy of its surface copies whole
+        if self.binding.arity == 1 and self.binding.shallow and self._clock is None:
+            return fastpath.around(function, self)
 
         @functools.wraps(function)
         def watched(*args: Any, **kwargs: Any) -> Any:
-            if number() < 0:
+            if current.newest.get()[OPEN]:
                 return function(*args, **kwargs)
-            if len(args) != arity or kwargs or type(args[-1]) is not dict or self._careful or is_tracked(args[-1]):
-                return self._slowly(function, args, kwargs)
-            if source() is not batcher:
-                set_source(batcher)
-            features, counter = args[-1].copy(), count()
-            set_number(~counter)
-            started = tick()
-            try:
-                output = function(*args)
-            except BaseException as error:
-                set_number(counter)
-                self._submit((stream, features, None, started, tick(), counter, type(error).__name__))
-                raise
-            ended = tick()
-            set_number(counter)
-            waiting = len(queue)
-            if type(output) in PLAIN and waiting < batcher.room:
-                append((stream, features, output, started, ended, counter, None))
-                if batcher.asleep or waiting == half:
-                    self._wake()
-            else:
-                self._submit((stream, features, output, started, ended, counter, None))
-            return output
+            return self.slowly(function, args, kwargs)
 
         return watched
 
-    def _slowly(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def slowly(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         call = self.begin(args, kwargs)
         try:
             output = function(*args, **kwargs)
@@ -130,7 +108,7 @@ class Watch:
     def _around_coroutine(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         async def watched(*args: Any, **kwargs: Any) -> Any:
-            if current.counter.get() < 0:
+            if current.newest.get()[OPEN]:
                 return await function(*args, **kwargs)
             call = self.begin(args, kwargs)
             try:
@@ -146,7 +124,7 @@ class Watch:
     def _around_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def watched(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-            if current.counter.get() < 0:
+            if current.newest.get()[OPEN]:
                 return (yield from function(*args, **kwargs))
             call, streamed, error = self.begin(args, kwargs), Streamed(), None
             inner = function(*args, **kwargs)
@@ -181,7 +159,7 @@ class Watch:
     def _around_async_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         async def watched(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-            if current.counter.get() < 0:
+            if current.newest.get()[OPEN]:
                 async for item in function(*args, **kwargs):
                     yield item
                 return
@@ -220,74 +198,99 @@ class Watch:
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
         """Copy a call's arguments before it can change them; None where they cannot be read."""
         try:
-            value = self._binding.snapshot(args, kwargs)
-            counter = self._batcher.reserve(value.count) if isinstance(value, Rows) else next(self._batcher.counter)
-            call = Call(counter, value)
-            if isinstance(value, dict):
-                if self._careful and PLAIN.issuperset(map(type, value.values())):
-                    self._careful -= 1
-                call.id = None if self._binding.id is None else value.pop(self._binding.id, None)
-                call.moment = None if self._binding.time is None else value.pop(self._binding.time, None)
-                if call.id is not None:
-                    call.id = str(call.id)
-                    current.given.set((counter, call.id))
-            current.source.set(self._batcher)
+            thin = thinning((*args, *kwargs.values()), self._most_rows)
+            if thin is None:
+                value = self.binding.snapshot(args, kwargs)
+            else:
+                few = {name: thin.of(one) for name, one in kwargs.items()}
+                value = self.binding.snapshot(tuple(map(thin.of, args)), few)
+            if isinstance(value, Rows):
+                counter = self.batcher.reserve(value.count)
+            else:
+                counter = next(self.batcher.counter)
+                if self.careful and args and type(args[-1]) is dict and PLAIN.issuperset(map(type, args[-1].values())):
+                    self.careful -= 1
+            call = Call([self.stream, None, None, 0, 0, counter, None, False, None], value)
+            call.thin = thin
+            self._identify(call, args, kwargs)
             self._enter(call)
         except Exception as error:  # noqa: BLE001  # the host never sees our errors
             self.failed(error)
             return None
-        call.started = wall.perf_counter_ns()
+        call.mark[STARTED] = wall.perf_counter_ns()
         return call
+
+    def _identify(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Take the given id and time, if there are any; a row without them is a row all the same."""
+        binding, value = self.binding, call.value
+        if isinstance(value, dict) and binding.time is not None:
+            call.moment = value.pop(binding.time, None)
+        if binding.id is None:
+            return
+        try:
+            given = binding.id_of(value, args, kwargs)
+            given = given if call.thin is None else call.thin.of(given)
+            call.mark[ID] = given if isinstance(value, dict) else value.first(given)
+            call.given = given
+        except Exception as error:
+            if self._strict:
+                raise
+            complaints.say("id", "predictions of %s get ids of ours: %r", self.stream.model, error)
 
     def end(self, call: Call | None, output: Any, error: str | None = None) -> None:
         """Queue what `begin` began."""
         if call is None:
             return
-        latency = wall.perf_counter_ns() - call.started
+        latency = wall.perf_counter_ns() - call.mark[STARTED]
         self._leave(call)
+        value, counter = call.value, call.mark[COUNTER]
         try:
-            value, said = call.value, snapshot_output(output)
+            said = snapshot_output(output if call.thin is None else call.thin.of(output))
             if isinstance(value, dict):
                 moment = self._now() if call.moment is None else micros_of(call.moment)
-                self._batcher.put(Row(self._stream, value, said, moment, call.counter, call.id, latency, error))
+                self.batcher.put(Row(self.stream, value, said, moment, counter, call.given, latency, error))
             elif value.count:
-                id, time, now = self._binding.id, self._binding.time, self._now()
-                self._batcher.put(
+                time, now = self.binding.time, self._now()
+                self.batcher.put(
                     value.captured(
-                        self._stream, said, call.counter, id=id, time=time, now=now, latency=latency, error=error
+                        self.stream, said, counter, id=call.given, time=time, now=now, latency=latency, error=error
                     )
                 )
+                if call.thin is not None:
+                    self.batcher.drop(TOO_MANY_ROWS, self.stream.model, call.thin.left_out)
+        except Exception as failure:  # noqa: BLE001
+            self.failed(failure, value.count if isinstance(value, Rows) else 1)
+
+    def submit(self, call: Tick) -> None:
+        """Queue a call of the fast path whose output may still change, or for which there may be no room."""
+        try:
+            call[OUTPUT] = snapshot_output(call[OUTPUT])
+            self.batcher.put(call)
         except Exception as failure:  # noqa: BLE001
             self.failed(failure)
 
-    def _submit(self, tick: Tick) -> None:
+    def wake(self) -> None:
+        """Wake the sender."""
         try:
-            stream, features, output, started, ended, counter, error = tick
-            self._batcher.put((stream, features, snapshot_output(output), started, ended, counter, error))
-        except Exception as failure:  # noqa: BLE001
-            self.failed(failure)
-
-    def _wake(self) -> None:
-        try:
-            self._batcher.wake()
+            self.batcher.wake()
         except RuntimeError:  # no thread can be started while the interpreter ends; the rows stay queued
-            logger.debug("tenure: the sender could not be woken", exc_info=True)
+            complaints.note("the sender could not be woken")
 
     def _enter(self, call: Call | None) -> None:
         if call is not None:
-            current.counter.set(~call.counter)
+            call.mark[OPEN] = True
+            current.newest.set(call.mark)
 
     def _leave(self, call: Call | None) -> None:
         if call is not None:
-            current.counter.set(call.counter)
+            call.mark[OPEN] = False
 
     def _now(self) -> int:
         return wall.time_ns() // 1000 if self._clock is None else self._clock()
 
-    def failed(self, error: Exception) -> None:
+    def failed(self, error: Exception, rows: int = 1) -> None:
         """Our own error: raised in tests, counted and logged in production."""
         if self._strict:
             raise error
-        self._batcher.drop(CAPTURE_ERROR, self._stream.model)
-        if complaints.due(CAPTURE_ERROR):
-            logger.warning("tenure: a prediction of %s was not captured: %r", self._stream.model, error)
+        self.batcher.drop(CAPTURE_ERROR, self.stream.model, rows)
+        complaints.say(CAPTURE_ERROR, "a prediction of %s was not captured: %r", self.stream.model, error)

@@ -13,13 +13,15 @@ import functools
 import inspect
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
-from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar, cast
 
 from tenure import current
+from tenure.answer import Answer
+from tenure.capture import OPEN, PLAIN, Tick
 from tenure.features import Rows
-from tenure.signature import Binding
+from tenure.signature import Binding, Identify
 from tenure.watch import Call, Watch
 
 VERBS = ("predict", "predict_proba", "__call__")
@@ -39,7 +41,7 @@ class Case(NamedTuple):
 
     model: int
     verb: str
-    counter: int
+    mark: Tick
     value: Any  # its rows; None where they are too many to be kept
     given: Any  # a weak reference to the argument that held them
 
@@ -89,7 +91,7 @@ class Wrapped:
         return self._tenure_model.__getstate__()
 
 
-def wrapped(model: M, watch: Callable[[Binding], Watch], id: str | None, time: str | None) -> M:
+def wrapped(model: M, watch: Callable[[Binding], Watch], id: Identify, time: str | None) -> M:
     """A stand-in for `model` whose verbs are watched.
 
     Parameters
@@ -153,21 +155,22 @@ def _returning(stand_in: Wrapped, model: Any, method: Callable[..., Any]) -> Cal
 
 def _watched(model: Any, verb: str, method: Callable[..., Any], watching: Watching) -> Callable[..., Any]:
     watch, binding = watching(method)
-    plain = not (inspect.iscoroutinefunction(method) or inspect.isgeneratorfunction(method))
-    if verb == "__call__" or not plain or not hasattr(model, "predict_proba") or inspect.isasyncgenfunction(method):
+    kinds = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    tells = hasattr(model, "predict_proba") or hasattr(model, "get_params")  # scikit-learn's convention
+    if verb == "__call__" or not tells or any(kind(method) for kind in kinds):
         return watch.wrap(method)
 
     @functools.wraps(method)
     def called(*args: Any, **kwargs: Any) -> Any:
-        number = current.counter.get()
-        if number < 0:
+        newest = current.newest.get()
+        if newest[OPEN]:
             return method(*args, **kwargs)
-        if _again(model, verb, number, binding, args, kwargs):
-            current.counter.set(~number)  # what it calls in turn belongs to the same case
+        if _again(model, verb, newest, binding, args, kwargs):
+            newest[OPEN] = True  # what it calls in turn belongs to the same case
             try:
                 return method(*args, **kwargs)
             finally:
-                current.counter.set(number)
+                newest[OPEN] = False
         call = watch.begin(args, kwargs)
         try:
             output = method(*args, **kwargs)
@@ -175,20 +178,23 @@ def _watched(model: Any, verb: str, method: Callable[..., Any], watching: Watchi
             watch.end(call, None, type(error).__name__)
             raise
         if call is not None:
-            _keep(model, verb, watch, call, output, args, kwargs)
-        watch.end(call, output)
+            with suppress(Exception):  # then the other verb is a case of its own
+                _newest.set(_case(id(model), verb, call, args, kwargs))
+        watch.end(call, _answer(model, verb, output))
         return output
 
     return called
 
 
-def _again(model: Any, verb: str, number: int, binding: Binding, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+def _again(
+    model: Any, verb: str, newest: Tick, binding: Binding, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> bool:
     """Whether the other verb was the context's newest watched call, on the same rows."""
     case = _newest.get()
     if case is None:
         return False
     _newest.set(None)
-    if (case.model, case.counter) != (id(model), number) or case.verb == verb:
+    if case.model != id(model) or case.mark is not newest or case.verb == verb:
         return False
     try:
         return _holds(case, binding, args, kwargs)
@@ -196,23 +202,15 @@ def _again(model: Any, verb: str, number: int, binding: Binding, args: tuple[Any
         return False
 
 
-def _keep(
-    model: Any, verb: str, watch: Watch, call: Call, output: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> None:
-    """Give the call the names of its classes, and remember it for the other verb."""
-    try:
-        if verb == "predict_proba" and isinstance(call.value, Rows):
-            call.value = replace(call.value, classes=_classes(model, output))
-        _newest.set(_case(id(model), verb, call, args, kwargs))
-    except Exception as error:  # noqa: BLE001  # the host never sees our errors
-        watch.failed(error)
-
-
-def _classes(model: Any, output: Any) -> tuple[Any, ...] | None:
-    """The names of the classes, where there is one for each column of probabilities."""
-    found: Any = getattr(model, "classes_", ())
-    shape: Any = getattr(output, "shape", ())
-    return tuple(found) if len(shape) == 2 and len(found) == shape[1] else None
+def _answer(model: Any, verb: str, output: Any) -> Any:
+    """The output with what the verb says of it: `predict_proba` gives probabilities, of the model's classes."""
+    if type(output) in PLAIN:
+        return output
+    classes = None
+    if verb == "predict_proba":
+        with suppress(Exception):
+            classes = getattr(model, "classes_", None)
+    return Answer(output, verb == "predict_proba", classes)
 
 
 def _case(model: int, verb: str, call: Call, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Case:
@@ -224,8 +222,8 @@ def _case(model: int, verb: str, call: Call, args: tuple[Any, ...], kwargs: Mapp
     try:
         reference = weakref.ref(given)
     except TypeError:  # lists and dicts take none
-        return Case(model, verb, call.counter, value, None)
-    return Case(model, verb, call.counter, value, reference)
+        return Case(model, verb, call.mark, value, None)
+    return Case(model, verb, call.mark, value, reference)
 
 
 def _holds(case: Case, binding: Binding, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:

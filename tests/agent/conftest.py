@@ -138,8 +138,10 @@ def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ab
         agent = Agent(parse_config({"http": "127.0.0.1:0"} | dict(document or {}), "a test"))
         try:
             call(agent.start())
-            yield agent
-            call(agent.stop())
+            try:
+                yield agent
+            finally:
+                call(agent.stop())
         finally:
             loop.call_soon_threadsafe(loop.stop)
             thread.join()

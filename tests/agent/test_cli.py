@@ -255,7 +255,7 @@ def test_run_says_what_is_taken(running: Running, tmp_path: Path) -> None:
             (tmp_path / "port.yaml").write_text(f"http: 127.0.0.1:{port}\nstore: {{path: other.duckdb}}")
             found = agent_process(tmp_path, "--config", "port.yaml")
         assert found.returncode == 1
-        assert f"http: '127.0.0.1:{port}' cannot be bound" in found.stderr
+        assert f"http: '127.0.0.1:{port}' cannot be used. Try: another address" in found.stderr
         assert "Traceback" not in found.stderr
 
 

@@ -49,8 +49,8 @@ def test_a_failed_commit_leaves_nothing_behind(
         for outcome in await asyncio.gather(*map(ingest.report, requests), return_exceptions=True):
             assert isinstance(outcome, RuntimeError)
             assert "/secret/path" not in str(outcome)
-        assert ingest._catalogue.models == (await database.async_read(Catalogue)).models
-        assert ingest._producers == await database.async_read(producers.load)
+        assert ingest._admission._catalogue.models == (await database.async_read(Catalogue)).models
+        assert ingest._admission._producers == await database.async_read(producers.load)
         assert ingest.stored() == 1
 
         monkeypatch.setattr(predictions, "append", real)
@@ -64,6 +64,31 @@ def test_a_failed_commit_leaves_nothing_behind(
     assert value("duplicate_reports_total") == 0
 
 
+def test_a_report_that_cannot_be_stored_keeps_no_other_out(
+    ingesting: Run, batch: Batch, database: Database, value: Value, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = predictions.append
+
+    def append(cursor: Any, catalogue: Catalogue, batches: Any, now: int) -> None:
+        if batches[0][1].model == "poison":
+            raise ValueError("a value nobody thought of")
+        real(cursor, catalogue, batches, now)
+
+    monkeypatch.setattr(predictions, "append", append)
+
+    async def story(ingest: Ingest) -> None:
+        requests = [report(1, batch({"x": [1.0]}, model=f"m{i}"), producer=f"p{i}") for i in range(3)]
+        poison = report(1, batch({"x": [1.0]}, model="poison"), producer="q")
+        told = await asyncio.gather(*map(ingest.report, [*requests, poison]), return_exceptions=True)
+        assert [isinstance(one, RuntimeError) for one in told] == [False, False, False, True]
+        assert ingest.stored() == 3
+
+    ingesting(story)
+    assert [stored(database, f"m{i}") for i in range(3)] == [1, 1, 1]
+    assert "poison" not in database.read(Catalogue).result().models
+    assert value("commit_errors_total") == 2
+
+
 def test_a_store_that_is_away_for_a_while_acks_nothing_it_does_not_hold(
     ingesting: Run, batch: Batch, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,7 +98,7 @@ def test_a_store_that_is_away_for_a_while_acks_nothing_it_does_not_hold(
         """What is done in memory is done, then the connection is lost; a reload gets no answer either."""
 
         def lost(cursor: Any) -> None:
-            if work.__name__ != "_reload":
+            if work.__name__ != "reload":
                 work(cursor)
             raise RuntimeError("the database was invalidated")
 

@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tenure.errors import SettingError, TenureError
 from tenure_agent.ingest import Busy, Ingest
-from tenure_agent.service import MAX_MESSAGE, SERVICES, GrpcPort
+from tenure_agent.service import SERVICES, GrpcPort, Limits
 from tenure_proto.v1 import monitoring_pb2 as pb
 from tenure_proto.v1 import monitoring_pb2_grpc as wire
 
@@ -194,10 +194,10 @@ def test_a_message_over_the_limit_is_refused_unread(play: Play) -> None:
 
     async def story(client: Client) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await client.monitoring.Report(sized(MAX_MESSAGE), timeout=60)
+            await client.monitoring.Report(sized(Limits().message), timeout=60)
         assert refused.value.code() is Code.RESOURCE_EXHAUSTED
         assert client.ingest.seen == []
-        assert (await client.monitoring.Report(sized(MAX_MESSAGE - 64), timeout=60)).acked_seq == 1
+        assert (await client.monitoring.Report(sized(Limits().message - 64), timeout=60)).acked_seq == 1
 
     play(story)
 
@@ -247,9 +247,9 @@ def test_addresses_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("keep me")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         for listen, told in (
-            (f"unix:{tmp_path}/notes.txt", "is there and is no socket. Try: "),
-            (f"unix:{tmp_path}/{'x' * 100}", "is too long for a socket. Try: "),
-            (f"127.0.0.1:{taken.getsockname()[1]}", "cannot be bound"),
+            (f"unix:{tmp_path}/notes.txt", "Try: another path; this one is there and is no socket"),
+            (f"unix:{tmp_path}/{'x' * 100}", "Try: a shorter path"),
+            (f"127.0.0.1:{taken.getsockname()[1]}", "Try: another address; this one cannot be bound"),
         ):
             with pytest.raises(TenureError, match=told):
                 start_and_stop(listen)

@@ -9,10 +9,17 @@ import argparse
 import json
 import platform
 
-from tests.bench import durable, in_path
+from tests.bench import away, durable, import_cost, in_path, many_rows, processor
 from tests.bench.line import Line
 
-SUITES = {"in_path": in_path.run, "durable": durable.run}
+SUITES = {
+    "in_path": in_path.run,
+    "many_rows": many_rows.run,
+    "away": away.run,
+    "processor": processor.run,
+    "import_cost": import_cost.run,
+    "durable": durable.run,
+}
 
 
 def main() -> None:

@@ -1,16 +1,20 @@
-"""Rows per second from a producer to the agent's disk, acked; against DuckDB's own bulk insert of the same batches.
+"""Rows per second from producers to the agent's disk, acked; against DuckDB's own bulk insert of the same batches.
 
-20 float columns, batches of 4,096 rows, one producer that sends the next report when the last is acked (as the SDK
-does) and one that keeps a few on their way (as relays do).
+Batches of 4,096 rows. A producer sends its next report when the last is acked, as the SDK does; or keeps a few on their
+way, as relays do. A hundred producers send from four processes of their own. DuckDB inserts in this process and commits
+each batch, with its own defaults and into a new file each round, which is where it is fastest; the agent's file grows.
 """
 
 from __future__ import annotations
 
+import itertools
+import multiprocessing
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,63 +27,148 @@ from tests.bench.running import agent
 from tenure.transport import CHANNEL_OPTIONS, REPORT
 from tenure_proto.v1 import monitoring_pb2 as pb
 
-ROWS, REPORTS, ROUNDS, COLUMNS = 4_096, 60, 5, 20
+ROWS, REPORTS, ROUNDS = 4_096, 60, 5
+PROCESSES, PRODUCERS = 4, 100
+
+Array = np.ndarray[Any, Any]
+Columns = Mapping[str, Array]  # floats with NaN, or objects with None, where missing
 
 
 def run() -> Iterator[Line]:
+    floats, mixed = _floats(20), _mixed()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        agent(Path(folder)) as address,
+        ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as pool,
+    ):
+        inserted = {
+            "bulk insert": partial(_bulk_insert, floats),
+            "bulk insert, mixed": partial(_bulk_insert, mixed),
+        }
+        reported: dict[str, tuple[Callable[[], float], str, str]] = {
+            "one producer": (partial(_report, address, floats, 1), "bulk insert", ">= 0.7"),
+            "one producer, four reports on their way": (partial(_report, address, floats, 4), "bulk insert", ">= 0.7"),
+            "100 producers in 4 processes": (partial(_crowd, pool, address, floats), "bulk insert", ">= 0.5"),
+            "one producer, mixed columns": (partial(_report, address, mixed, 1), "bulk insert, mixed", ">= 0.5"),
+        }
+        sides = inserted | {name: side for name, (side, _, _) in reported.items()}
+        taken: dict[str, list[float]] = {name: [] for name in sides}
+        for _ in range(ROUNDS):
+            for name, side in sides.items():
+                taken[name].append(side())
+    rates = {name: statistics.median(rounds) for name, rounds in taken.items()}
+    for name in inserted:
+        yield Line("durable", f"DuckDB {name}, a commit per batch", rates[name], "rows/s")
+    for name, (_, base, target) in reported.items():
+        yield Line("durable", f"agent, {name}", rates[name], "rows/s", base, rates[name] / rates[base], target)
+
+
+def _floats(count: int) -> Columns:
     rng = np.random.default_rng(7)
-    blocks = [rng.normal(size=ROWS) for _ in range(COLUMNS)]
-    inserted, one, several = [], [], []
-    with tempfile.TemporaryDirectory() as folder, agent(Path(folder)) as address:
-        for turn in range(ROUNDS):
-            inserted.append(_bulk_insert(Path(folder) / f"plain{turn}.duckdb", blocks))
-            one.append(_report(address, f"one-{turn}", blocks, 1))
-            several.append(_report(address, f"several-{turn}", blocks, 4))
-    base = statistics.median(inserted)
-    yield Line("durable", "DuckDB bulk insert, a commit per batch", base, "rows/s")
-    for name, taken in (("agent, one report on its way", one), ("agent, four reports on their way", several)):
-        rate = statistics.median(taken)
-        yield Line("durable", name, rate, "rows/s", "bulk insert", rate / base, ">= 0.7")
+    return {f"n{i}": rng.normal(size=ROWS) for i in range(count)}
 
 
-def _bulk_insert(path: Path, blocks: list[np.ndarray[tuple[int], np.dtype[np.float64]]]) -> float:
-    connection = duckdb.connect(str(path), config={"threads": 2})
-    columns = ", ".join(f"n{i} DOUBLE" for i in range(COLUMNS))
-    connection.execute(f"CREATE TABLE rows (time BIGINT, id VARCHAR, {columns})")
-    names = ", ".join(["time", "id", *(f"n{i}" for i in range(COLUMNS))])
+def _mixed() -> Columns:
+    """Ten floats, five texts, five booleans, and one value in twenty missing."""
+    rng = np.random.default_rng(7)
+    words = np.array([f"category {i}" for i in range(20)], object)
+    texts = {f"t{i}": words[rng.integers(0, len(words), ROWS)] for i in range(5)}
+    booleans = {f"b{i}": rng.integers(0, 2, ROWS).astype(float) for i in range(5)}
+    columns = {**_floats(10), **texts, **booleans}
+    for values in columns.values():
+        values[rng.random(ROWS) < 0.05] = None if values.dtype == object else np.nan
+    return columns
+
+
+def _bulk_insert(columns: Columns) -> float:
+    kinds = {name: "VARCHAR" if values.dtype == object else "DOUBLE" for name, values in columns.items()}
+    declared = ", ".join(f"{name} {kind}" for name, kind in kinds.items())
+    names = ", ".join(["time", "id", *columns])
     ids = np.empty(ROWS, object)
-    started = time.perf_counter()
-    for report in range(REPORTS):
-        ids[:] = [f"p-{report}-{row}" for row in range(ROWS)]
-        arrays = {"time": np.arange(ROWS), "id": ids, **{f"n{i}": block for i, block in enumerate(blocks)}}
-        connection.register("incoming", arrays)
-        connection.execute(f"INSERT INTO rows ({names}) SELECT {names} FROM incoming")
-        connection.unregister("incoming")
-    taken = time.perf_counter() - started
-    connection.close()
-    return ROWS * REPORTS / taken
-
-
-def _report(
-    address: str, producer: str, blocks: list[np.ndarray[tuple[int], np.dtype[np.float64]]], width: int
-) -> float:
-    features = [pb.Column(name=f"f{i}", numbers=block.astype("<f8").tobytes()) for i, block in enumerate(blocks)]
-    payloads = []
-    for report in range(REPORTS):
-        start = report * ROWS
-        batch = pb.Batch(model="bench", version="1", rows=ROWS, features=features)
-        batch.times = np.arange(start, start + ROWS).astype("<i8").tobytes()
-        batch.ids.prefix = producer
-        batch.ids.counters = np.arange(start, start + ROWS).astype("<u8").tobytes()
-        name = f"{producer}-{report % width}"
-        payloads.append(
-            pb.ReportRequest(producer_id=name, seq=report // width + 1, batches=[batch]).SerializeToString()
-        )
-    with grpc.insecure_channel(address, options=CHANNEL_OPTIONS) as channel, ThreadPoolExecutor(width) as pool:
-        call: Any = channel.unary_unary(
-            REPORT, request_serializer=None, response_deserializer=pb.ReportReply.FromString
-        )
+    shown = {n: np.ma.masked_invalid(v) if kinds[n] == "DOUBLE" else v for n, v in columns.items()}
+    with tempfile.TemporaryDirectory() as folder, duckdb.connect(f"{folder}/plain.duckdb") as connection:
+        connection.execute(f"CREATE TABLE rows (time BIGINT, id VARCHAR, {declared})")
         started = time.perf_counter()
-        lanes = [payloads[lane::width] for lane in range(width)]
-        list(pool.map(lambda lane: [call(payload, timeout=60) for payload in lane], lanes))
+        for report in range(REPORTS):
+            ids[:] = [f"p-{report}-{row}" for row in range(ROWS)]
+            connection.register("incoming", {"time": np.arange(ROWS), "id": ids, **shown})
+            connection.execute(f"INSERT INTO rows ({names}) SELECT {names} FROM incoming")
+            connection.unregister("incoming")
         return ROWS * REPORTS / (time.perf_counter() - started)
+
+
+_names = itertools.count()
+
+
+def _report(address: str, columns: Columns, width: int) -> float:
+    """`width` lanes, each a producer to the agent, from one process."""
+    model = "mixed" if any(values.dtype == object for values in columns.values()) else "floats"
+    lanes = [_payloads(f"one-{next(_names)}", model, columns, REPORTS // width) for _ in range(width)]
+    with grpc.insecure_channel(address, options=CHANNEL_OPTIONS) as channel, ThreadPoolExecutor(width) as threads:
+        call: Any = channel.unary_unary(REPORT, response_deserializer=pb.ReportReply.FromString)
+        started = time.perf_counter()
+        list(threads.map(lambda lane: [call(payload, timeout=60) for payload in lane], lanes))
+        return ROWS * REPORTS / (time.perf_counter() - started)
+
+
+def _crowd(pool: ProcessPoolExecutor, address: str, columns: Columns) -> float:
+    """Every producer sends the same number of reports; the clock runs from the first that starts to the last that ends."""
+    each, reports = PRODUCERS // PROCESSES, 2
+    tasks = [pool.submit(_producers, address, columns, each, reports, next(_names)) for _ in range(PROCESSES)]
+    times = [task.result() for task in tasks]
+    taken = max(ended for _, ended in times) - min(started for started, _ in times)
+    return ROWS * PRODUCERS * reports / taken
+
+
+def _producers(address: str, columns: Columns, count: int, reports: int, number: int) -> tuple[float, float]:
+    """Producers with a connection and a thread each; when they began and ended."""
+    lanes = [_payloads(f"crowd-{number}-{i}", "floats", columns, reports) for i in range(count)]
+
+    def send(lane: Sequence[bytes]) -> None:
+        with grpc.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+            call: Any = channel.unary_unary(REPORT, response_deserializer=pb.ReportReply.FromString)
+            for payload in lane:
+                _send(call, payload)
+
+    with ThreadPoolExecutor(count) as threads:
+        started = time.monotonic()
+        list(threads.map(send, lanes))
+        return started, time.monotonic()
+
+
+def _send(call: Callable[..., object], payload: bytes) -> None:
+    """As the agent asks: a little later where its queue is full."""
+    while True:
+        try:
+            call(payload, timeout=60)
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+                raise
+            told = {item.key: item.value for item in error.trailing_metadata()}
+            time.sleep(int(told["retry-after-ms"]) / 1000)
+        else:
+            return
+
+
+def _payloads(producer: str, model: str, columns: Columns, reports: int) -> list[bytes]:
+    features = [_column(name, values) for name, values in columns.items()]
+    payloads = []
+    for report in range(reports):
+        counters = np.arange(report * ROWS, (report + 1) * ROWS)
+        batch = pb.Batch(model=model, version="1", rows=ROWS, features=features)
+        batch.times, batch.ids.counters = counters.astype("<i8").tobytes(), counters.astype("<u8").tobytes()
+        batch.ids.prefix = producer
+        payloads.append(pb.ReportRequest(producer_id=producer, seq=report + 1, batches=[batch]).SerializeToString())
+    return payloads
+
+
+def _column(name: str, values: Array) -> pb.Column:
+    if values.dtype != object:
+        kind = pb.BOOLEAN if name.startswith("b") else pb.NUMBER
+        return pb.Column(name=name, kind=kind, numbers=values.astype("<f8").tobytes())
+    present = np.array([text is not None for text in values])
+    words, codes = np.unique(np.where(present, values, "").astype(str), return_inverse=True)
+    validity = np.packbits(present, bitorder="little").tobytes()
+    return pb.Column(
+        name=name, kind=pb.TEXT, texts=words.tolist(), codes=codes.astype("<u4").tobytes(), validity=validity
+    )

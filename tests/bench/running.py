@@ -15,6 +15,13 @@ from tenure_agent.asking import NoAnswer, ask
 @contextlib.contextmanager
 def agent(folder: Path) -> Iterator[str]:
     """Start an agent on a unix socket in `folder`; its address."""
+    with running(folder) as (address, _):
+        yield address
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The same, with its process."""
     address = f"unix:{folder}/a.sock"
     config = folder / "tenure.yaml"
     config.write_text(f"listen: {address}\nhttp: 127.0.0.1:0\nstore: {{path: {folder}/t.duckdb}}\n")
@@ -29,7 +36,7 @@ def agent(folder: Path) -> Iterator[str]:
             except NoAnswer:
                 assert process.poll() is None, "the agent did not start"
                 assert time.monotonic() < deadline, "the agent did not answer"
-        yield address
+        yield address, process
     finally:
         process.terminate()
         process.wait(30)

@@ -10,7 +10,22 @@ from google.protobuf.message import DecodeError, Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenure_agent.wire import LATEST, MAX_ROWS, Malformed, decode_batch, decode_outcomes
+from tenure_agent.blocks import LATEST, MAX_CATEGORIES, MAX_TEXT, Malformed
+from tenure_agent.wire import (
+    MAX_LOSSES,
+    MAX_PARTS,
+    MAX_PREFIX,
+    MAX_PRODUCER,
+    MAX_ROWS,
+    MAX_SIZE,
+    Generated,
+    Refusal,
+    Rows,
+    Truths,
+    decode,
+    decode_batch,
+    decode_outcomes,
+)
 from tenure_proto.v1 import monitoring_pb2 as pb
 
 ROWS = 3
@@ -149,6 +164,79 @@ def test_outcomes_that_contradict_themselves(fault: str) -> None:
     assert refused.value.reason == "malformed"
 
 
+LONG = "x" * (MAX_TEXT + 1)
+LIMITS = {
+    "a long text": (texts((0, 1, 0), ["a", LONG]), "text_too_long"),
+    "a long id": (change(ids=pb.Ids(texts=["A", "B", LONG])), "text_too_long"),
+    "a long prefix": (change(ids=pb.Ids(prefix="p" * (MAX_PREFIX + 1), counters=INTS)), "text_too_long"),
+    "many categories": (texts((0, 1, 0), ["a"] * (MAX_CATEGORIES + 1)), "too_many_categories"),
+}
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_a_batch_past_a_limit(limit: str) -> None:
+    message = batch()
+    past, reason = LIMITS[limit]
+    past(message)
+
+    with pytest.raises(Malformed) as refused:
+        decode_batch(message)
+    assert refused.value.reason == reason
+
+
+def test_an_outcome_past_a_limit() -> None:
+    message = outcomes()
+    message.ids[1] = LONG
+    with pytest.raises(Malformed) as refused:
+        decode_outcomes(message)
+    assert refused.value.reason == "text_too_long"
+
+
+def report(**fields: object) -> pb.ReportRequest:
+    return pb.ReportRequest(**{"producer_id": "p", "seq": 1} | fields)  # type: ignore[arg-type]
+
+
+def test_a_short_message_does_not_grow_without_bound() -> None:
+    rows = 1024
+    grown = pb.Batch(model="m", version="1", rows=rows, times=bytes(8 * rows), ids=pb.Ids(counters=bytes(8 * rows)))
+    grown.features.append(
+        pb.Column(name="t", kind=pb.TEXT, texts=["x" * (MAX_SIZE // 2 // rows)], codes=bytes(4 * rows))
+    )
+
+    parts = decode(report(batches=[grown, grown, batch()])).parts
+
+    assert [type(part) for part in parts] == [Rows, Refusal, Rows]
+    assert parts[1] == Refusal("m", "too_large", rows)
+
+
+def test_parts_past_the_limit_are_counted_by_model() -> None:
+    parts = decode(report(batches=[batch()] * (MAX_PARTS - 1), outcomes=[outcomes()] * 4)).parts
+
+    assert [type(part) for part in parts[MAX_PARTS - 1 :]] == [Truths, Refusal]
+    assert parts[-1] == Refusal("m", "too_many_batches", 3 * ROWS)
+
+
+def test_models_of_refused_parts_are_counted_up_to_a_limit() -> None:
+    many = [pb.Batch(model=f"m{i}", rows=1) for i in range(MAX_PARTS + 9)]
+    refused = decode(report(producer_id="x" * (MAX_PRODUCER + 1), batches=many)).parts
+    assert len(refused) == MAX_PARTS + 1
+    assert refused[-1] == Refusal("", "bad_producer_id", 9)
+
+
+@pytest.mark.parametrize("producer", ["", "x" * (MAX_PRODUCER + 1)])
+def test_a_report_of_nobody(producer: str) -> None:
+    decoded = decode(report(producer_id=producer, batches=[batch()], outcomes=[outcomes()]))
+    assert decoded.producer == ""
+    assert decoded.parts == (Refusal("m", "bad_producer_id", 2 * ROWS),)
+
+
+def test_losses_of_many_names_lose_no_row() -> None:
+    told = [pb.Loss(model="m", reason=f"r{i}", rows=2) for i in range(MAX_LOSSES + 5)]
+    losses = decode(report(losses=told)).losses
+    assert len(losses) == MAX_LOSSES + 1
+    assert losses["", "other"] == 10
+
+
 def check_batch(message: pb.Batch) -> bool:
     """True where it decodes; then all its parts have its length."""
     try:
@@ -156,8 +244,8 @@ def check_batch(message: pb.Batch) -> bool:
     except Malformed:
         return False
     parts = (decoded.times, decoded.ids, decoded.latencies, decoded.errors, *(c.values for c in decoded.columns))
-    assert {len(part) for part in parts} == {message.rows}
-    assert all(isinstance(id_, str) for id_ in decoded.ids)
+    assert {len(part) for part in parts if part is not None} == {message.rows}
+    assert isinstance(decoded.ids, Generated) or all(isinstance(id_, str) for id_ in decoded.ids)
     assert decoded.role in {0, 1, 2}
     return True
 

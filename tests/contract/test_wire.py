@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tenure.backlog import Parcel
 from tenure.capture import ROLES, Capture, Row, Stream, Table, Truth
 from tenure.report import encode
-from tenure_agent.wire import Rows, Truths, decode_batch, decode_outcomes
+from tenure_agent.wire import Generated, Rows, Truths, decode_batch, decode_outcomes
 from tenure_proto.v1 import monitoring_pb2 as pb
 
 MODEL, OTHER = Stream("m", "1"), Stream("other", "2", "shadow")
@@ -75,6 +75,12 @@ def expected(values: Iterable[Any]) -> list[list[Any]]:
     return [[part for part in (number_in(value), text_in(value)) if part is not None] for value in values]
 
 
+def ids_of(rows: Rows) -> list[str]:
+    if isinstance(rows.ids, Generated):
+        return [f"{rows.ids.prefix}-{counter}" for counter in rows.ids.counters.tolist()]
+    return rows.ids.tolist()  # type: ignore[no-any-return]
+
+
 @given(captures=st.lists(rows, min_size=1, max_size=30))
 @example([Row(MODEL, {"a": value}, value, 0, 0) for value in (2**63, 10**400, math.nan, -math.inf, True, None)])
 @example([Row(MODEL, {"a": value}, value, 0, 0) for value in (True, False)])
@@ -88,10 +94,12 @@ def test_rows(captures: list[Row]) -> None:
         decoded = decode_batch(batch)
         assert (decoded.model, decoded.version, ROLES[decoded.role]) == (stream.model, stream.version, stream.role)
         assert decoded.times.tolist() == [row.time for row in sent]
-        assert decoded.ids.tolist() == [text_in(row.id) or f"p-{row.counter}" for row in sent]
-        assert decoded.errors.tolist() == [row.error for row in sent]
+        assert ids_of(decoded) == [text_in(row.id) or f"p-{row.counter}" for row in sent]
+        errors = [None] * len(sent) if decoded.errors is None else decoded.errors.tolist()
+        assert errors == [row.error for row in sent]
         measured = [row.latency * 1e-9 if row.latency >= 0 else math.nan for row in sent]
-        np.testing.assert_allclose(decoded.latencies, measured, rtol=1e-6)
+        found = np.full(len(sent), np.nan) if decoded.latencies is None else decoded.latencies
+        np.testing.assert_allclose(found, measured, rtol=1e-6)
         columns = dict.fromkeys(name for row in sent for name in row.features)
         for i, row in enumerate(sent):
             values = dict(zip(columns, expected(row.features.get(name) for name in columns), strict=True))
@@ -109,7 +117,7 @@ def test_tables(data: st.DataObject, height: int) -> None:
     decoded = decode_batch(encoded([table]).batches[0])
 
     assert decoded.times.tolist() == [7] * height
-    assert decoded.ids.tolist() == [
+    assert ids_of(decoded) == [
         text_in(known) or f"p-{2**40 + i}" for i, known in enumerate(given_ids or [None] * height)
     ]
     for i in range(height):
@@ -129,7 +137,7 @@ def test_a_frame_and_its_rows_are_the_same_to_the_agent(values: list[Any]) -> No
 
     for i in range(len(values)):
         assert cells(decoded[0], "feature", i) == cells(decoded[1], "feature", i)
-    assert decoded[0].ids.tolist() == decoded[1].ids.tolist()
+    assert ids_of(decoded[0]) == ids_of(decoded[1])
 
 
 truths = st.builds(Truth, st.sampled_from(["m", "n"]), texts, scalars, st.none() | numbers, times)
@@ -166,8 +174,15 @@ def expected_labels(given_labels: Sequence[Any]) -> list[Any]:
         isinstance(label, str) for label in given_labels
     )
     if mixed:
-        return [None if label is None else text_in(str(label)) for label in given_labels]
+        return [text_in(label) if isinstance(label, str) else _written(label) for label in given_labels]
     return [text_in(label) if isinstance(label, str) else number_in(label) for label in given_labels]
+
+
+def _written(label: Any) -> str | None:
+    number = number_in(label)
+    if number is None or isinstance(label, bool):
+        return None if number is None else str(label)
+    return str(int(number)) if number.is_integer() else repr(number)
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import fields
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,12 @@ from ruamel.yaml import YAML
 
 import tenure
 import tenure_agent.metrics
+from tenure import Settings
 from tenure.testing import MemoryTransport
 from tenure_agent.cli import main
 from tenure_agent.config import Config, ModelConfig, parse_config
 from tenure_agent.detectors import DETECTORS
+from tenure_agent.units import show_duration, show_size
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -87,8 +91,22 @@ def test_the_configuration_table_names_every_key_and_its_default() -> None:
     assert set(told) == set(keys)
     for key, value in keys.items():
         shown = told[key].strip("`")
-        if isinstance(value, str | int | float) and not isinstance(value, bool) and key != "store.memory":
+        if key in {"store.memory", "store.max_size", "store.floor"}:
+            assert shown == str(show_size(value)), key
+        elif isinstance(value, timedelta):
+            assert shown == show_duration(value), key
+        elif isinstance(value, str | int | float) and not isinstance(value, bool):
             assert shown == str(value), key
+
+
+def test_the_settings_table_names_every_setting_and_its_default() -> None:
+    told = {row[0].strip("`"): row[1].strip("`") for row in _table("| setting | default | meaning |")}
+    made = {known.name: getattr(Settings(), known.name) for known in fields(Settings)}
+    shown = {
+        name: f"{value >> 20}MiB" if name.endswith("_bytes") else str(value).lower() or "none"
+        for name, value in made.items()
+    }
+    assert told == shown
 
 
 def _keys(section: BaseModel, prefix: str) -> list[tuple[str, Any]]:

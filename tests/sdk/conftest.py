@@ -40,6 +40,18 @@ def monitor(transport: MemoryTransport, clock: ManualClock) -> Iterator[Monitor]
         yield monitor
 
 
+@pytest.fixture
+def send(monitor: Monitor, transport: MemoryTransport) -> Callable[..., list[dict[str, Any]]]:
+    """Call a watched function that returns `output`; the features of all rows that have reached the agent."""
+
+    def call(given: Any, output: Any = None) -> list[dict[str, Any]]:
+        monitor.watch(lambda features: output)(given)
+        assert monitor.flush(60.0)
+        return [found["features"] for found in transport.predictions(monitor.model)]
+
+    return call
+
+
 class ShortPauses(random.Random):
     """No time is lost between two attempts."""
 

@@ -11,6 +11,7 @@ from tenure.batcher import Batcher
 from tenure.capture import Row, Stream, Table, Truth
 from tenure.errors import TransportError
 from tenure.intake import TABLE_COUNTERS
+from tenure.screen import Screen
 from tenure.testing import MemoryTransport
 from tenure_proto.v1 import monitoring_pb2 as pb
 
@@ -174,6 +175,19 @@ def test_losses_are_told_even_where_no_row_follows(make: Make) -> None:
     assert batcher.stats("m") == Stats(3, 0, 0, {"capture_error": 3})
 
 
+def test_what_was_sampled_out_is_told_and_is_no_complaint(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    agent = Agent()
+    batcher = make(agent)
+    nobody = Stream("m", "1", screen=Screen(sample=0.0))
+    for i in range(3):
+        batcher.put(Row(nobody, {"x": 1.0}, 0.5, 1000, i))
+
+    assert agent.hears(lambda: agent.losses() == {"sampled_out": 3})
+    assert batcher.flush(DEADLINE)
+    assert batcher.stats("m") == Stats(3, 0, 0, {"sampled_out": 3})
+    assert not caplog.text
+
+
 def test_a_table_larger_than_the_queue_is_dropped_and_told(make: Make) -> None:
     agent = Agent()
     batcher = make(agent, queue_rows=4)
@@ -183,7 +197,7 @@ def test_a_table_larger_than_the_queue_is_dropped_and_told(make: Make) -> None:
     assert agent.hears(lambda: agent.losses() == {"queue_full": 5})
 
 
-MISFIT = Table(Stream("m", "1"), {"x": [1.0]}, [], 1000, 0, 1)  # its output does not fit its rows
+MISFIT = Table(Stream("m", "1"), None, 0.5, 1000, 0, 1)  # it has no columns to read
 
 
 def test_what_cannot_be_encoded_is_counted_logged_and_told(make: Make, caplog: pytest.LogCaptureFixture) -> None:
@@ -195,7 +209,7 @@ def test_what_cannot_be_encoded_is_counted_logged_and_told(make: Make, caplog: p
     assert batcher.flush(DEADLINE)
     assert batcher.stats("m") == Stats(3, 1, 0, {"encode_error": 1, "too_large": 1})
     assert agent.hears(lambda: agent.losses() == {"encode_error": 1, "too_large": 1})
-    assert "predict returned 0 values" in caplog.text
+    assert "has no attribute 'shape'" in caplog.text
 
 
 def test_in_tests_an_encode_error_is_raised_by_flush_once(make: Make) -> None:
@@ -203,7 +217,7 @@ def test_in_tests_an_encode_error_is_raised_by_flush_once(make: Make) -> None:
     for capture in (MISFIT, row(0, "y" * 2000)):
         batcher.put(capture)
 
-    with pytest.raises(ValueError, match="predict returned 0 values"):
+    with pytest.raises(AttributeError, match="has no attribute 'shape'"):
         batcher.flush(DEADLINE)
     assert batcher.flush(DEADLINE)
 

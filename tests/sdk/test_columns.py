@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenure.capture import wire_text
-from tenure.columns import encode_columns, is_missing, micros, packed
+from tenure.capture import is_missing, wire_text
+from tenure.columns import encode_columns, micros, packed, present
 from tenure.testing import column_values
 from tenure_proto.v1 import monitoring_pb2 as pb
 
@@ -39,7 +39,11 @@ NUMBERS = [
     pytest.param([np.ma.masked, 2.0], [None, 2.0], id="masked scalar"),
     pytest.param(np.array([1500, "NaT"], "m8[ms]"), [1.5, None], id="numpy timedeltas"),
     pytest.param(pa.chunked_array([[1, None]]), [1.0, None], id="arrow"),
+    pytest.param(pa.array([1, None]), [1.0, None], id="arrow array"),
+    pytest.param(pa.array([1.5, None], pa.float16()), [1.5, None], id="arrow half floats"),
     pytest.param([1.5, -2.0], [1.5, -2.0], id="floats"),
+    pytest.param([1.5, None, 2**63], [1.5, None, float(2**63)], id="numbers and missing"),
+    pytest.param([None, 10**400], [None, INF], id="missing, and beyond float64"),
     pytest.param((1, 2), [1.0, 2.0], id="ints"),
     pytest.param([2**63, -(10**400), 10**400], [float(2**63), -INF, INF], id="ints beyond float64"),
     pytest.param([INF, -INF, NAN, None], [INF, -INF, None, None], id="infinite and missing"),
@@ -63,6 +67,7 @@ NUMBERS = [
 BOOLEANS = [
     pytest.param([True, False], [1.0, 0.0], id="bools"),
     pytest.param([None, True], [None, 1.0], id="bools and missing"),
+    pytest.param([np.True_, False, NAN], [1.0, 0.0, None], id="numpy scalars"),
     pytest.param(np.array([True, False]), [1.0, 0.0], id="numpy"),
     pytest.param(pd.Series([True, None], dtype="boolean"), [1.0, None], id="pandas boolean"),
     pytest.param(pl.Series([True, None]), [1.0, None], id="polars"),
@@ -88,6 +93,10 @@ TEXTS = [
     pytest.param(["", "\0", "é"], ["", "\0", "é"], id="empty, NUL, accents"),
     pytest.param(["a", None, NAN, pd.NA], ["a", None, None, None], id="texts and missing"),
     pytest.param([NAN, "a"], [None, "a"], id="missing first"),
+    pytest.param([None, NAN, "a"], [None, None, "a"], id="missing of two kinds"),
+    pytest.param(pd.Series([10, None, 2], dtype="category"), ["10", None, "2"], id="pandas category of numbers"),
+    pytest.param(pd.Series([True, 0.5], dtype="category"), ["True", "0.5"], id="pandas category of bools and numbers"),
+    pytest.param(pa.array([7, None]).dictionary_encode(), ["7", None], id="arrow dictionary of numbers"),
     pytest.param([np.str_("a"), "a"], ["a", "a"], id="numpy scalars"),
     pytest.param(np.array(["a", "bb"]), ["a", "bb"], id="numpy"),
     pytest.param(pd.Series(["a", None]), ["a", None], id="pandas"),
@@ -126,6 +135,26 @@ def test_numbers_and_texts_go_to_two_columns_of_one_name() -> None:
         pb.NUMBER: [1.0, None, None, 1.0],
         pb.TEXT: [None, "one", None, None],
     }
+
+
+def test_a_library_that_fails_is_read_value_by_value() -> None:
+    class Failing(list[Any]):
+        dtype = "float64"
+
+        def astype(self, _: str) -> Any:
+            raise NotImplementedError
+
+        def tolist(self) -> list[Any]:
+            return list(self)
+
+    assert decoded(Failing([1.5, None])) == {pb.NUMBER: [1.5, None]}
+
+
+@pytest.mark.parametrize(
+    ("values", "rows"), [([1.5, None, NAN], 1), (["a", None, "a"] * 9, 18), (["a"] * 9, 9), ([None], 0)], ids=str
+)
+def test_how_many_rows_have_a_value(values: list[Any], rows: int) -> None:
+    assert [present(column) for column in encode_columns("c", values)] == [rows]
 
 
 @pytest.mark.parametrize("values", [[], ()])
@@ -211,6 +240,9 @@ def test_what_is_not_missing(present: Any) -> None:
         pd.DatetimeIndex([NAIVE]),
         pl.Series([MOMENT]),
         pl.Series([MICROS / 1e6]),
+        pa.array([NAIVE], pa.timestamp("s")),
+        pa.chunked_array([pa.array([MOMENT], pa.timestamp("ns", "Asia/Tokyo"))]),
+        pa.array([MICROS / 1e6]),
     ],
 )
 def test_times_of_a_table(times: Any) -> None:

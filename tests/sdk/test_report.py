@@ -90,7 +90,7 @@ def test_given_and_generated_ids_mix() -> None:
     assert [found["id"] for found in received(parcels).predictions("m")] == ["p-0", "A17", "�", "p-3"]
 
 
-@pytest.mark.parametrize("missing", [None, "", np.nan, pd.NA, pd.NaT])
+@pytest.mark.parametrize("missing", [None, "", np.nan, pd.NA, pd.NaT, [1, 2], np.zeros(2)], ids=repr)
 def test_a_table_row_without_an_id_gets_one(missing: Any) -> None:
     parcels, _ = parts([table({"x": [1, 2]}, [0, 1], 2, ids=["A17", missing], counter=5)])
 
@@ -148,6 +148,42 @@ def test_labels_of_mixed_kinds_all_become_text() -> None:
     assert [outcome["label"] for outcome in received(parcels).outcomes("m")] == ["1", "fraud", None, "True"]
 
 
+def test_numbers_among_labels_become_the_text_they_have_at_the_agent() -> None:
+    labels = [2.0, 0.5, "x" * 9000, float("nan"), [1], -(10**400)]
+
+    (parcel,), _ = parts([Truth("m", str(i), label, None, i) for i, label in enumerate(labels)])
+
+    sent = [outcome["label"] for outcome in received([parcel]).outcomes("m")]
+    assert sent == ["2", "0.5", "x" * 4096, None, None, "-inf"]
+    assert parcel.skipped == {"label": 1}
+
+
+def test_a_business_value_that_is_no_number_is_counted() -> None:
+    (parcel,), _ = parts([Truth("m", str(i), 1, value, i) for i, value in enumerate([12, "12", None, b"12"])])  # type: ignore[arg-type]
+
+    assert [outcome["value"] for outcome in received([parcel]).outcomes("m")] == [12.0, None, None, None]
+    assert parcel.skipped == {"value": 2}
+
+
+def test_names_that_are_one_to_the_agent_are_one_feature() -> None:
+    captures = [row(0, {1: "a"}), row(1, {"1": "b"}), row(2, {"1": "c", 1: "d", "x" * 300: 1}), row(3, {"x" * 299: 2})]  # type: ignore[dict-item]
+
+    (parcel,), _ = parts(captures)
+
+    found = [{n: v for n, v in f["features"].items() if v is not None} for f in received([parcel]).predictions("m")]
+    assert found == [{"1": "a"}, {"1": "b"}, {"1": "d", "x" * 256: 1.0}, {"x" * 256: 2.0}]
+    assert parcel.skipped == {"1": 1}
+
+
+def test_an_id_too_long_is_cut_alike_wherever_it_stands() -> None:
+    long = "x" * 100_000
+
+    parcels, _ = parts([row(0)._replace(id=long), table({"x": [1]}, [0], 1, ids=[long]), Truth("m", long, 1, None, 0)])
+
+    ids = [found["id"] for found in received(parcels).predictions("m") + received(parcels).outcomes("m")]
+    assert ids == ["x" * 4096] * 3
+
+
 def test_what_is_over_the_limit_is_split_in_order() -> None:
     captures = [row(i, {"x": "y" * (i % 50)}) for i in range(500)]
 
@@ -174,12 +210,12 @@ def test_a_row_too_large_is_given_back_and_its_neighbours_are_not() -> None:
 
 
 def test_a_row_that_cannot_be_encoded_is_given_back_with_its_error() -> None:
-    parcels, (lost,) = parts([row(0), table({"x": [1]}, [], 1), row(2), Truth("m", "A", 1, None, 7)])
+    parcels, (lost,) = parts([row(0), table(None, 0.5, 1), row(2), Truth("m", "A", 1, None, 7)])
 
     assert [found["id"] for found in received(parcels).predictions("m")] == ["p-0", "p-2"]
     assert len(received(parcels).outcomes("m")) == 1
     assert (lost.reason, lost.rows) == ("encode_error", {"m": 1})
-    assert isinstance(lost.error, ValueError)
+    assert isinstance(lost.error, AttributeError)
 
 
 ROWS = 400

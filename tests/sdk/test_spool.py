@@ -10,9 +10,9 @@ import pytest
 from tenure.backlog import Parcel
 from tenure.batcher import Batcher
 from tenure.capture import Row, Stream
-from tenure.producer import Producer
 from tenure.segment import Torn
 from tenure.spool import Spool
+from tenure.spooled import Spooled
 from tenure.testing import MemoryTransport
 
 DEADLINE = 60.0
@@ -185,7 +185,7 @@ def test_nobody_adopts_twice(make: Make, tmp_path: Path) -> None:
     dead_host(tmp_path)
     settings = make(MemoryTransport(), spool=str(tmp_path))._settings
     lock = make(MemoryTransport())._lock
-    first = Producer.adopt(lock, settings)
+    first = Spooled("first", lock, settings).adopt()
     assert first is not None
-    assert Producer.adopt(lock, settings) is None
+    assert Spooled("second", lock, settings).adopt() is None
     first.release()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tenure import Monitor, Settings, prediction_id
+from tenure import Monitor, SettingError, Settings, prediction_id
 from tenure.testing import MemoryTransport
 
 DEADLINE = 60.0
@@ -98,6 +98,50 @@ def test_a_copy_is_the_plain_model(wrapped: Model, copied: Any) -> None:
 
 def test_fitted_it_stays_watched(wrapped: Model) -> None:
     assert wrapped.fit() is wrapped
+
+
+class Odd(Model):
+    """Its classes cannot be told, and it takes a dict too."""
+
+    @property
+    def classes_(self) -> Any:
+        raise RuntimeError("not fitted")
+
+    @classes_.setter
+    def classes_(self, classes: Any) -> None: ...
+
+    def predict(self, rows: Any) -> Any:
+        return np.array([[0.25, 0.75]] * (1 if isinstance(rows, dict) else len(rows)))
+
+    def predict_proba(self, rows: Any) -> Any:
+        return np.array([0.1, 0.7, 0.2]) if isinstance(rows, dict) else np.tile([0.1, 0.7, 0.2], (len(rows), 1))
+
+
+@pytest.mark.parametrize("rows", [{"a": 1.0}, [{"a": 1.0}], ROWS])
+def test_without_classes_they_are_numbered(monitor: Monitor, transport: MemoryTransport, rows: Any) -> None:
+    monitor.wrap(Odd()).predict_proba(rows)
+
+    assert sent(monitor, transport)[0]["outputs"] == {"prediction": "1", "score": 0.7}
+
+
+@pytest.mark.parametrize("rows", [{"a": 1.0}, [{"a": 1.0}], ROWS])
+def test_what_predict_gives_is_no_probability(monitor: Monitor, transport: MemoryTransport, rows: Any) -> None:
+    """Although it adds up to 1: that is what predict_proba is for."""
+    monitor.wrap(Odd()).predict(rows)
+
+    assert sent(monitor, transport)[0]["outputs"] == {"prediction.0": 0.25, "prediction.1": 0.75}
+
+
+def test_one_row_has_the_names_of_its_classes_too(monitor: Monitor, transport: MemoryTransport, wrapped: Model) -> None:
+    wrapped.predict_proba({"a": 1.0})
+
+    scores = {"prediction": "dog", "score": 0.7, "score.cat": 0.1, "score.dog": 0.7, "score.cow": 0.2}
+    assert [row["outputs"] for row in sent(monitor, transport)] == [scores]
+
+
+def test_an_id_that_is_to_be_redacted_is_refused(transport: MemoryTransport) -> None:
+    with pytest.raises(SettingError, match="id: 'email' cannot be used"):
+        Monitor("m", transport=transport, redact={"email": "hash"}).wrap(Model(), id="email")
 
 
 def test_classes_name_the_scores(monitor: Monitor, transport: MemoryTransport, wrapped: Model) -> None:

@@ -6,12 +6,14 @@ import click
 
 from tenure_agent import __version__
 from tenure_agent.cli.check import check
+from tenure_agent.cli.config import config
 from tenure_agent.cli.control import control
 from tenure_agent.cli.decisions import decisions
 from tenure_agent.cli.demo import demo
 from tenure_agent.cli.export import export
 from tenure_agent.cli.reference import reference
 from tenure_agent.cli.run import run
+from tenure_agent.cli.sql import sql
 from tenure_agent.cli.status import status
 
 
@@ -24,5 +26,5 @@ def main() -> None:
     """
 
 
-for verb in (run, status, check, decisions, reference, export, control, demo):
+for verb in (run, status, check, decisions, sql, reference, export, config, control, demo):
     main.add_command(verb)

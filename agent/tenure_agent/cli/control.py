@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from pathlib import Path
 
 import click
 
 from tenure.errors import TenureError
+from tenure_agent import log
 
 
 @click.group()
@@ -46,7 +45,7 @@ def serve(listen: str, secret_file: Path, journal: Path, commands: tuple[str, ..
     from tenure_agent.control.endpoint import Endpoint  # noqa: PLC0415
     from tenure_agent.control.webhook import read_secret  # noqa: PLC0415
 
-    logging.basicConfig(level="WARNING", stream=sys.stderr)
+    log.configure("console", "warning")
     host, _, port = listen.rpartition(":")
     pairs = [command.partition("=") for command in commands]
     if not host or not port.isdigit() or any(not equals for _, equals, _ in pairs):

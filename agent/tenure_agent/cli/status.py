@@ -45,3 +45,5 @@ def _print(found: dict[str, Any]) -> None:
     console.print("decisions: " + ", ".join(f"{n} {state}" for state, n in found["outbox"].items()))
     lost = ", ".join(f"{n:,} {reason}" for reason, n in found["dropped"].items()) or "none"
     console.print(f"stored {found['stored']:,} rows; lost at producers: {lost}")
+    if found["lost_after_ack"]:
+        console.print(f"[bold red]{found['lost_after_ack']:,} reports acked before are gone from the store[/]")

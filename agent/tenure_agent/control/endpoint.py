@@ -70,7 +70,7 @@ class Endpoint:
         try:
             event = self._webhook.verify(body, dict(request.headers))
         except (WebhookVerificationError, ValueError) as error:
-            logger.warning("a request was refused: %s", error)
+            logger.warning("a request was refused: %(why)s", {"why": type(error).__name__})
             return web.json_response({"error": "the signature does not verify"}, status=401)
         data = event.get("data") if isinstance(event, dict) else None
         if not isinstance(data, dict) or "action" not in data:
@@ -110,7 +110,7 @@ class Endpoint:
                 )
                 output, _ = await process.communicate(json.dumps(event).encode())
             except Exception as error:
-                logger.exception("the command for %s could not be run", id_)
+                logger.exception("the command for %(decision)s could not be run", {"decision": id_})
                 self._note(id_, state=FAILED, detail=f"{type(error).__name__}: {error}")
                 continue
             detail = output.decode(errors="replace").strip()[-2000:]

@@ -90,8 +90,9 @@ class Outbox:
             state = decisions.DEAD if dead else decisions.PENDING
             delay = self._rng.uniform(0, min(MOST_DELAY, FIRST_DELAY * 2**attempts))
             next_attempt = now + round(delay * MICROS)
-            log = logger.error if dead else logger.warning
-            log("decision %s was not taken (attempt %d): %s", letter.decision.id, attempts, error)
+            told = {"decision": letter.decision.id, "attempt": attempts, "why": error}
+            level = logging.ERROR if dead else logging.WARNING
+            logger.log(level, "decision %(decision)s was not taken (attempt %(attempt)d): %(why)s", told)
         self._metrics.deliveries.labels(state).inc()
         await self._database.async_write(
             lambda cursor: decisions.mark(cursor, letter.decision.id, state, attempts, next_attempt, error)

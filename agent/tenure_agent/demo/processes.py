@@ -27,7 +27,7 @@ CONFIG = """\
 listen: {listen}
 http: 127.0.0.1:0
 clock: event                     # due times follow the flights, not the wall
-store: {{path: {folder}/tenure.duckdb}}
+store: {{path: {folder}/tenure.duckdb, retain: 400d}}
 control: {{url: "http://127.0.0.1:{port}/decisions", secret_file: {folder}/control.secret}}
 models:
   {model}:

@@ -47,7 +47,8 @@ class Model:
         return f"rows_{self.number}"
 
     def version_name(self, number: int) -> str:
-        return next(name for name, n in self.versions.items() if n == number)
+        """A damaged row may hold a number that was never given."""
+        return next((name for name, n in self.versions.items() if n == number), f"unknown {number}")
 
 
 class Catalogue:

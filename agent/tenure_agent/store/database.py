@@ -1,13 +1,14 @@
-"""The DuckDB file: opened once, locked, one writer thread, a few reader threads."""
+"""The DuckDB file: opened once, locked, one writer thread, a few reader threads; healed where it breaks."""
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
+import logging
 import os
-import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import TypeVar
@@ -15,15 +16,19 @@ from typing import TypeVar
 import duckdb
 
 from tenure.errors import TenureError
+from tenure_agent.store import damage
+from tenure_agent.store.connection import Connection, Cursor
+from tenure_agent.store.damage import StoreFull, StoreLost
+from tenure_agent.store.lock import DatabaseLocked, lock
+from tenure_agent.store.room import Room
+
+__all__ = ["SCHEMA", "Cursor", "Database", "DatabaseLocked", "StoreFull", "StoreLost", "reusable_bytes"]
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Cursor = duckdb.DuckDBPyConnection
 SCHEMA = 1
 READERS = 2
-
-
-class DatabaseLocked(TenureError):
-    """Another agent holds the file."""
 
 
 class Database:
@@ -32,117 +37,256 @@ class Database:
     Parameters
     ----------
     path
-        The DuckDB file; made when it is not there. A lock file and an export directory are kept beside it.
+        The DuckDB file; made when it is not there, and set aside when it cannot be read. A lock file and an export
+        directory are kept beside it.
     memory
         Bytes DuckDB may use.
     threads
         Threads one query may use.
+    floor
+        Bytes of the disk to leave free: below that, writing is refused.
+    clock
+        Seconds since 1970, for the names of files set aside.
 
     Raises
     ------
     DatabaseLocked
         Another agent is running on this file.
+    TenureError
+        The file is there and is not this agent's to use.
     """
 
-    def __init__(self, path: Path, *, memory: int = 256 << 20, threads: int = 2) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        memory: int = 256 << 20,
+        threads: int = 1,
+        floor: int = 0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.path = path.absolute()
         self.exports = self.path.with_name(self.path.name + ".exports")
+        self.on_lost: Callable[[], object] = lambda: None
+        self._clock = clock
+        self._lost: StoreLost | None = None
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock_file = _lock(self.path)
+        self._lock_file = lock(self.path)
         self.exports.mkdir(mode=0o700, exist_ok=True)
+        self.room = Room(self.path.parent, floor)
+        self._connection = Connection(self.path, self.exports, memory, threads)
         try:
-            self._open(memory, threads)
+            self._open()
         except BaseException:
+            self._connection.close()
             os.close(self._lock_file)
             raise
-
-    def _open(self, memory: int, threads: int) -> None:
-        self._connection = duckdb.connect(str(self.path), config={"memory_limit": f"{memory}B", "threads": threads})
-        self._lock_down()
-        self._local = threading.local()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="tenure-writer")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="tenure-reader")
-        try:
-            self.write(_migrate).result()
-        except BaseException:
-            self._writer.shutdown()
-            self._connection.close()
-            raise
+        self._asker = ThreadPoolExecutor(1, thread_name_prefix="tenure-asker")
 
-    def _lock_down(self) -> None:
-        # The order matters: allowed_directories cannot be set once external access is off.
-        exports = str(self.exports).replace("'", "''")
-        self._connection.execute(f"SET allowed_directories = ['{exports}/']")
-        self._connection.execute("SET autoinstall_known_extensions = false")
-        self._connection.execute("SET enable_external_access = false")
-        self._connection.execute("SET preserve_insertion_order = true")
-        self._connection.execute("SET lock_configuration = true")
+    def _open(self) -> None:
+        """Open the file; where it cannot be read, without its log, and else without it."""
+        while True:
+            try:
+                self._connection.open()
+                self._run(_migrate)
+            except duckdb.Error as error:
+                self._connection.close()
+                if not damage.unreadable(error):
+                    told = str(error).splitlines()[0]
+                    raise TenureError(
+                        f"store.path: {str(self.path)!r} cannot be opened ({told}). Try: another store.path"
+                    ) from None
+                self._set_aside(error)
+            else:
+                return
 
-    def write(self, work: Callable[[Cursor], T]) -> Future[T]:
-        """Run `work` in the writer thread, in one transaction; it is committed and synced when the future is done."""
+    def _set_aside(self, error: duckdb.Error | StoreLost) -> None:
+        log_only = isinstance(error, duckdb.Error) and damage.log_is_at_fault(error)
+        name = damage.set_aside(self.path, self._clock(), log_only=log_only)
+        told = {"why": str(error).splitlines()[0], "path": str(name)}
+        logger.error("the store cannot be read (%(why)s); set aside as %(path)s", told)
+
+    def write(self, work: Callable[[Cursor], T], *, into_floor: bool = False) -> Future[T]:
+        """Run `work` in the writer thread, in one transaction; it is committed and synced when the future is done.
+
+        Parameters
+        ----------
+        into_floor
+            Write even where the disk is nearly full: what is written makes room.
+
+        Raises
+        ------
+        StoreFull
+            In the future: the disk has no room.
+        StoreLost
+            In the future: the file cannot be read any more.
+        """
+        if not into_floor:
+            try:
+                self.check_room()
+            except StoreFull as error:
+                refused: Future[T] = Future()
+                refused.set_exception(error)
+                return refused
         return self._writer.submit(self._transact, work)
 
     def read(self, work: Callable[[Cursor], T]) -> Future[T]:
         """Run `work` in a reader thread, on a snapshot of what is committed."""
-        return self._readers.submit(lambda: work(self._cursor()))
+        return self._readers.submit(self._look, work)
 
-    async def async_write(self, work: Callable[[Cursor], T]) -> T:
+    def ask(self, work: Callable[[Cursor], T]) -> Future[T]:
+        """Run `work` on a cursor of its own, in a thread that only people's questions share."""
+
+        return self._asker.submit(self._look, work, extra=True)
+
+    async def async_write(self, work: Callable[[Cursor], T], *, into_floor: bool = False) -> T:
         """`write` for the event loop."""
-        return await asyncio.wrap_future(self.write(work))
+        return await asyncio.wrap_future(self.write(work, into_floor=into_floor))
 
     async def async_read(self, work: Callable[[Cursor], T]) -> T:
         """`read` for the event loop."""
         return await asyncio.wrap_future(self.read(work))
 
     def _transact(self, work: Callable[[Cursor], T]) -> T:
-        cursor = self._cursor()
-        cursor.begin()
+        generation = self._connection.generation
         try:
-            result = work(cursor)
-        except BaseException:
-            cursor.rollback()
+            return self._run(work)
+        except duckdb.Error as error:
+            self._heal(error, generation)
+            if damage.unreadable(error):
+                raise self._lose(error) from error
+            if damage.out_of_room(error):
+                self.room.ran_out()
+                raise self._full() from error
             raise
-        cursor.commit()
+
+    def _run(self, work: Callable[[Cursor], T]) -> T:
+        if self._lost is not None:
+            raise self._lost
+        with self._connection.cursor() as cursor:
+            cursor.begin()
+            try:
+                result = _called(work, cursor)
+            except BaseException:
+                with suppress(duckdb.Error):  # a broken database cannot roll back, and need not
+                    cursor.rollback()
+                raise
+            cursor.commit()
+            self.room.wrote(reusable_bytes(cursor) if self.room.scarce() else 0)
         return result
 
-    def _cursor(self) -> Cursor:
-        """Each thread has a cursor of its own: a shared one is not safe."""
-        cursor: Cursor | None = getattr(self._local, "cursor", None)
-        if cursor is None:
-            cursor = self._local.cursor = self._connection.cursor()
-        return cursor
+    def _look(self, work: Callable[[Cursor], T], *, extra: bool = False, again: bool = True) -> T:
+        if self._lost is not None:
+            raise self._lost
+        generation = self._connection.generation
+        try:
+            if extra:
+                with self._connection.extra_cursor() as cursor:
+                    return _called(work, cursor)
+            with self._connection.cursor() as cursor:
+                cursor.begin()
+                try:
+                    return _called(work, cursor)
+                finally:  # a result not read to its end would keep removed rows in the file
+                    with suppress(duckdb.Error):
+                        cursor.rollback()
+        except duckdb.Error as error:
+            broken = damage.unreadable(error) and not extra  # people's queries are no proof
+            if broken and not again:
+                raise self._lose(error) from error
+            if broken:  # a second look, at a file opened afresh, tells a bad disk from a bad moment
+                self._connection.close(generation)
+            self._heal(error, generation)
+            if not again or generation == self._connection.generation:
+                raise
+        return self._look(work, extra=extra, again=False)
+
+    def _heal(self, error: duckdb.Error, generation: int) -> None:
+        """A fatal error leaves DuckDB useless until it is closed; the next query opens it again."""
+        if isinstance(error, duckdb.FatalException | duckdb.InternalException):
+            logger.error("the store is opened again: %(why)s", {"why": str(error).splitlines()[0]})
+            self._connection.close(generation)
+
+    def _lose(self, error: duckdb.Error) -> StoreLost:
+        if self._lost is None:
+            self._lost = StoreLost(f"store.path: {str(self.path)!r} cannot be read ({str(error).splitlines()[0]})")
+            self.on_lost()
+        return self._lost
+
+    def check_room(self) -> None:
+        """
+        Raises
+        ------
+        StoreFull
+            Less of the disk is free than should stay free.
+        """
+        if self.room.short():
+            raise self._full()
+
+    def _full(self) -> StoreFull:
+        free = self.room.free() >> 20
+        return StoreFull(f"store.path: the disk of {str(self.path)!r} has {free} MiB left. Try: make room on it")
+
+    def checkpoint(self) -> Future[None]:
+        """Move the log into the file, and give the room of deleted rows back to it; where it cannot be now, later."""
+
+        return self._writer.submit(self._checkpoint)
+
+    def _checkpoint(self) -> None:
+        generation = self._connection.generation
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute("CHECKPOINT")
+        except duckdb.Error as error:  # the log holds everything
+            self._heal(error, generation)
+            logger.warning("no checkpoint for now: %(why)s", {"why": str(error).splitlines()[0]})
+
+    @property
+    def lost(self) -> bool:
+        """Whether the file turned out to be unreadable while in use."""
+        return self._lost is not None
+
+    def replace(self) -> None:
+        """Set a lost file aside and go on with a new one."""
+        self._connection.close()
+        if self._lost is not None:
+            self._set_aside(self._lost)
+            self._lost = None
+        self._open()
 
     def close(self) -> None:
         """Finish what is queued, checkpoint, and let go of the file."""
-        self._writer.submit(lambda: self._cursor().execute("CHECKPOINT")).result()
         self._writer.shutdown()
         self._readers.shutdown()
+        self._asker.shutdown()
+        if self._lost is None:
+            self._checkpoint()
         self._connection.close()
         os.close(self._lock_file)
 
 
-def _lock(path: Path) -> int:
-    """Hold a lock file for as long as the process lives. The database file itself must not be opened twice."""
-    handle = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _called(work: Callable[[Cursor], T], cursor: Cursor) -> T:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        holder = os.read(handle, 32).decode(errors="replace").strip() or "another process"
-        os.close(handle)
-        raise DatabaseLocked(
-            f"store.path: {str(path)!r} is held by another agent (process {holder}). "
-            "Try: stop that agent, or give this one its own store.path"
-        ) from None
-    os.ftruncate(handle, 0)
-    os.write(handle, str(os.getpid()).encode())
-    return handle
+        return work(cursor)
+    except StopIteration as error:  # an asyncio future cannot carry it, and would never be done
+        raise LookupError("what was looked for is not there") from error
+
+
+def reusable_bytes(cursor: Cursor) -> int:
+    """Bytes inside the file that deleted rows have left."""
+    found = cursor.execute("SELECT block_size * free_blocks FROM pragma_database_size()").fetchone()
+    return int(found[0]) if found is not None else 0
 
 
 def _migrate(cursor: Cursor) -> None:
-    tables = cursor.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'meta'").fetchone()
-    if tables == (0,):
+    tables = {name for (name,) in cursor.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+    if not tables:
         cursor.execute(resources.files("tenure_agent.store").joinpath("schema.sql").read_text())
         cursor.execute("INSERT INTO meta VALUES ('schema', ?)", [str(SCHEMA)])
+    elif "meta" not in tables:
+        raise TenureError("store.path: a DuckDB file, and no store of Tenure's. Try: another store.path")
     version = cursor.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
     if version is None or int(version[0]) > SCHEMA:
         found = "none" if version is None else version[0]

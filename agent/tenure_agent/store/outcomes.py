@@ -72,15 +72,19 @@ def labelled(
     column = prediction_column(model)
     if column is None:
         return _labelled({"p": np.empty(0), "label": np.empty(0), "known": np.empty(0), "time": np.empty(0)})
-    stored = f"t{column.number}" if column.has_texts else f"n{column.number}"
+    stored, slim = (f"t{column.number}", "text") if column.has_texts else (f"n{column.number}", "number")
     label = label_as_text() if column.has_texts else "o.label_number"
+    made = f"r.version = {version:d} AND r.role = {role:d} AND r.time >= {since:d} AND r.time <= {known:d}"
     query = (
-        f"SELECT r.{stored} AS p, {label} AS label, o.known, r.time FROM {model.table} r "
-        f"JOIN ({latest_outcomes(model, known, since)}) o ON o.id = r.id "
-        f"WHERE r.version = ? AND r.role = ? AND r.time >= ? AND r.time <= ? AND p IS NOT NULL AND label IS NOT NULL "
-        "ORDER BY o.known DESC, r.time DESC, r.id LIMIT ?"
+        f"WITH o AS MATERIALIZED ({latest_outcomes(model, known, since)}), found AS ("
+        f"SELECT r.{stored} AS p, {label} AS label, o.known, r.time, o.id "
+        f"FROM {model.table} r JOIN o ON o.id = r.id WHERE {made} UNION ALL "
+        f"SELECT r.{slim}, {label}, o.known, r.time, o.id "
+        f"FROM pending r JOIN o ON md5_number(o.id) = r.id WHERE r.model = {model.number} AND {made}) "
+        "SELECT p, label, known, time FROM found WHERE p IS NOT NULL AND label IS NOT NULL "
+        "ORDER BY known DESC, time DESC, id LIMIT ?"
     )
-    return _labelled(filled(cursor.execute(query, [version, role, since, known, newest]).fetchnumpy()))
+    return _labelled(filled(cursor.execute(query, [newest]).fetchnumpy()))
 
 
 def _labelled(found: dict[str, Array]) -> Labelled:

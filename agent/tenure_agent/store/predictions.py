@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from itertools import accumulate
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +12,7 @@ import numpy.typing as npt
 from tenure_agent.records import OUTPUT
 from tenure_agent.store.catalogue import Catalogue, Column, Model
 from tenure_agent.store.database import Cursor
-
-if TYPE_CHECKING:
-    from tenure_agent.wire import Rows
+from tenure_agent.wire import Generated, Rows
 
 Array = npt.NDArray[Any]
 CHAMPION = 0
@@ -30,39 +29,78 @@ def append(cursor: Cursor, catalogue: Catalogue, batches: Sequence[tuple[int, Ro
     """
     model = catalogue.model(cursor, batches[0][1].model, now)
     lengths = [len(rows) for _, rows in batches]
+    versions = [catalogue.version(cursor, model, rows.version, now) for _, rows in batches]
     arrays: dict[str, Array] = {
         "batch": np.repeat(np.array([number for number, _ in batches], np.int64), lengths),
         "time": _joined([rows.times for _, rows in batches]),
-        "version": np.repeat(
-            np.array([catalogue.version(cursor, model, rows.version, now) for _, rows in batches], np.int32), lengths
-        ),
+        "version": np.repeat(np.array(versions, np.int32), lengths),
         "role": np.repeat(np.array([rows.role for _, rows in batches], np.uint8), lengths),
-        "id": _joined([rows.ids for _, rows in batches]),
-        "latency": _joined([rows.latencies for _, rows in batches]),
-        "error": _joined([rows.errors for _, rows in batches]),
     }
-    starts = np.concatenate(([0], np.cumsum(lengths)))
-    total = int(starts[-1])
+    sparse = Sparse(lengths)
     for i, (_, rows) in enumerate(batches):
+        if rows.latencies is not None:
+            sparse.put("latency", i, rows.latencies)
+        if rows.errors is not None:
+            sparse.put("error", i, rows.errors)
         for values in rows.columns:
             column = catalogue.column(cursor, model, values.part, values.name, values.kind, now)
-            text = values.kind == "TEXT"
-            name = f"{'t' if text else 'n'}{column.number}"
-            if len(batches) == 1:
-                arrays[name] = values.values
-                continue
-            if name not in arrays:
-                arrays[name] = np.full(total, None, object) if text else np.full(total, np.nan)
-            arrays[name][starts[i] : starts[i + 1]] = values.values
-    for name, array in arrays.items():
-        if array.dtype.kind == "f" and (holes := np.isnan(array)).any():
-            arrays[name] = np.ma.masked_array(array, holes)
-    names = ", ".join(arrays)
-    cursor.register("incoming", arrays)
+            sparse.put(f"{'t' if values.kind == 'TEXT' else 'n'}{column.number}", i, values.values)
+    for name, array in sparse.arrays.items():
+        holes = np.isnan(array) if array.dtype.kind == "f" else None
+        arrays[name] = array if holes is None or not holes.any() else np.ma.masked_array(array, holes)
+    id_, prefixes, parts = _ids([rows.ids for _, rows in batches], lengths)
+    columns = f"id, {', '.join(arrays)}"
+    cursor.register("incoming", parts | arrays)
     try:
-        cursor.execute(f"INSERT INTO {model.table} ({names}) SELECT {names} FROM incoming")
+        cursor.execute(
+            f"INSERT INTO {model.table} ({columns}) SELECT {id_}, * EXCLUDE ({', '.join(parts)}) FROM incoming",
+            prefixes,
+        )
     finally:
         cursor.unregister("incoming")
+
+
+class Sparse:
+    """Columns that some batches of a group lack, one after the other: NaN or None where they do.
+
+    Parameters
+    ----------
+    lengths
+        Rows of each batch.
+    """
+
+    def __init__(self, lengths: Sequence[int]) -> None:
+        self._starts = [0, *accumulate(lengths)]
+        self.arrays: dict[str, Array] = {}
+
+    def put(self, name: str, batch: int, values: Array) -> None:
+        rows = self._starts[-1]
+        if len(values) == rows:
+            self.arrays[name] = values
+            return
+        if name not in self.arrays:
+            missing: Any = {"f": np.nan, "O": None}.get(values.dtype.kind, 0)
+            self.arrays[name] = np.full(rows, missing, values.dtype)
+        self.arrays[name][self._starts[batch] : self._starts[batch + 1]] = values
+
+
+def _ids(batches: Sequence[Array | Generated], lengths: Sequence[int]) -> tuple[str, list[Any], dict[str, Array]]:
+    """How to write ids: an expression, its parameters, its columns. Generated ones become text in DuckDB, not here."""
+    prefixes: dict[str, int] = {}
+    sparse = Sparse(lengths)
+    for i, ids in enumerate(batches):
+        if isinstance(ids, Generated):
+            code = prefixes.setdefault(ids.prefix, len(prefixes) + 1)
+            sparse.put("prefix", i, np.full(len(ids), code, np.int32))
+            sparse.put("counter", i, ids.counters)
+        else:
+            sparse.put("given", i, ids)
+    if not prefixes:
+        return "given", [], sparse.arrays
+    if len(prefixes) == 1 and "given" not in sparse.arrays:
+        return "? || '-' || counter", list(prefixes), sparse.arrays
+    generated = "(?::VARCHAR[])[prefix] || '-' || counter"  # there is no prefix 0: NULL
+    return (f"coalesce(given, {generated})" if "given" in sparse.arrays else generated), [list(prefixes)], sparse.arrays
 
 
 def _joined(arrays: list[Array]) -> Array:
@@ -121,7 +159,7 @@ def rows_between(cursor: Cursor, model: Model, start: int, end: int) -> int:
 def newest_batch(cursor: Cursor, catalogue: Catalogue) -> int:
     """The highest ingest number stored."""
     numbers = [one(cursor.execute(f"SELECT max(batch) FROM {m.table}"))[0] for m in catalogue.models.values()]
-    numbers.append(one(cursor.execute("SELECT max(batch) FROM outcomes"))[0])
+    numbers += [one(cursor.execute(f"SELECT max(batch) FROM {table}"))[0] for table in ("outcomes", "ages")]
     return max((int(number) for number in numbers if number is not None), default=0)
 
 

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 from tenure_agent.store.database import Cursor
+from tenure_agent.wire import Refusal
 
 
 @dataclass(slots=True)
 class Producer:
     """One SDK process (or fork).
 
-    `last_seq` is the newest report stored, `rejections` what was refused of it (a resend gets the same answer),
+    `last_seq` is the newest report stored, `refused` what was refused of it (a resend gets the same answer),
     `missed` the reports that never came.
     """
 
     name: str
     last_seq: int = 0
-    rejections: list[tuple[str, str, int]] = field(default_factory=list)  # (model, reason, rows)
+    refused: list[Refusal] = field(default_factory=list)
     stored: int = 0
     missed: int = 0
     last_seen: int = 0
@@ -33,8 +34,8 @@ def load(cursor: Cursor) -> dict[str, Producer]:
     )
     rows = cursor.execute(query).fetchall()
     return {
-        name: Producer(name, seq, [tuple(r) for r in json.loads(rejections)], stored, missed, seen)
-        for name, seq, rejections, stored, missed, seen in rows
+        name: Producer(name, seq, [Refusal(*one) for one in json.loads(refused)], stored, missed, seen)
+        for name, seq, refused, stored, missed, seen in rows
     }
 
 
@@ -47,9 +48,19 @@ def compact(cursor: Cursor) -> None:
 
 def append(cursor: Cursor, producers: Iterable[Producer]) -> None:
     """A line per producer, in the transaction that stores its report: appending is cheaper than replacing."""
-    rows = [(p.name, p.last_seq, json.dumps(p.rejections), p.stored, p.missed, p.last_seen) for p in producers]
+    rows = [
+        {
+            "producer": p.name,
+            "last_seq": p.last_seq,
+            "rejections": json.dumps([astuple(refusal) for refusal in p.refused]),
+            "stored": p.stored,
+            "missed": p.missed,
+            "last_seen": p.last_seen,
+        }
+        for p in producers
+    ]
     if rows:
-        cursor.executemany("INSERT INTO producers VALUES (?, ?, ?, ?, ?, ?)", rows)
+        cursor.execute("INSERT INTO producers SELECT unnest(?, recursive := true)", [rows])
 
 
 def load_losses(cursor: Cursor) -> dict[str, dict[tuple[str, str], int]]:
@@ -64,7 +75,8 @@ def save_losses(cursor: Cursor, producer: str, losses: Mapping[tuple[str, str], 
     """A producer's totals; each call replaces the one before."""
     cursor.execute("DELETE FROM losses WHERE producer = ?", [producer])
     if losses:
-        cursor.executemany(
-            "INSERT INTO losses VALUES (?, ?, ?, ?)",
-            [(producer, model, reason, lost) for (model, reason), lost in losses.items()],
+        models, reasons = zip(*losses, strict=True)
+        cursor.execute(
+            "INSERT INTO losses SELECT ?, unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::UBIGINT[])",
+            [producer, models, reasons, list(losses.values())],
         )

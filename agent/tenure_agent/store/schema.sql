@@ -14,3 +14,7 @@ CREATE TABLE summaries (model INTEGER, version INTEGER, role UTINYINT, bucket BI
 CREATE TABLE verdicts (model INTEGER, version INTEGER, "check" VARCHAR, alone VARCHAR, level VARCHAR, time BIGINT, "start" BIGINT, reason VARCHAR, detail VARCHAR);
 CREATE TABLE decisions (id VARCHAR, model INTEGER, version INTEGER, action VARCHAR, "trigger" VARCHAR, urgency VARCHAR, mode VARCHAR, reason VARCHAR, time BIGINT, evidence VARCHAR, created BIGINT, state VARCHAR, attempts INTEGER, next_attempt BIGINT, last_error VARCHAR);
 CREATE TABLE jobs (name VARCHAR, last_run BIGINT);
+-- Ingest number `batch` was the newest at `time`: how old rows are is told by when they came, not by their event time.
+CREATE TABLE ages (batch BIGINT, time BIGINT);
+-- What a label needs of a prediction whose row is gone; `id` is its md5_number.
+CREATE TABLE pending (model INTEGER, id UHUGEINT, time BIGINT, version INTEGER, role UTINYINT, number DOUBLE, text VARCHAR);

@@ -24,6 +24,7 @@ Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
 def watch(monitor: Monitor, *, id: str | None = None, time: str | None = None) -> Callable[[F], F]:
     """Record every call of an endpoint, and answer with the prediction's id in the header ``x-prediction-id``.
 
+    An HTTPException carries the header too, so that refusals can be matched with what was recorded of them.
     Body, path and query parameters are the features; what is injected (dependencies, the request) is not. It stands
     below the route's own decorator, which sees the endpoint as it was written: the OpenAPI schema stays the same.
 
@@ -32,7 +33,7 @@ def watch(monitor: Monitor, *, id: str | None = None, time: str | None = None) -
     id, time
         The parameter, or field of the body, that holds the prediction's id and event time.
     """
-    fastapi = needed("fastapi")
+    fastapi, refusal = needed("fastapi"), needed("starlette.exceptions").HTTPException
 
     def around(function: F) -> F:
         signature = inspect.signature(function)
@@ -42,13 +43,31 @@ def watch(monitor: Monitor, *, id: str | None = None, time: str | None = None) -
         def sync(**arguments: Any) -> Any:
             response = arguments.pop(RESPONSE)
             held = {name: arguments.pop(name) for name in injected & arguments.keys()}
-            return _answered(predict(held, **arguments), response, fastapi)
+            try:
+                result = predict(held, **arguments)
+            except refusal as error:
+                refused = _with_id(error)
+            else:
+                return _answered(result, response, fastapi)
+            try:
+                raise refused  # outside of the handler: it has no other context than before
+            finally:
+                del refused  # it holds this frame
 
         @functools.wraps(function)
         async def coroutine(**arguments: Any) -> Any:
             response = arguments.pop(RESPONSE)
             held = {name: arguments.pop(name) for name in injected & arguments.keys()}
-            return _answered(await predict(held, **arguments), response, fastapi)
+            try:
+                result = await predict(held, **arguments)
+            except refusal as error:
+                refused = _with_id(error)
+            else:
+                return _answered(result, response, fastapi)
+            try:
+                raise refused
+            finally:
+                del refused
 
         outer: Any
         if inspect.iscoroutinefunction(function):
@@ -128,8 +147,29 @@ def _with_response(signature: inspect.Signature, response: type) -> inspect.Sign
 
 
 def _answered(result: Any, response: Any, fastapi: Any) -> Any:
-    said = prediction_id()
+    said = _header()
     if said is not None:
         target = result if isinstance(result, fastapi.Response) else response
-        target.headers[HEADER] = quote(said, safe=PRINTABLE)
+        target.headers[HEADER] = said
     return result
+
+
+def _with_id(error: Any) -> Any:
+    """The error with the id in its headers; a copy, since a host may raise one and the same object again and again."""
+    rest = error.__traceback__.tb_next  # raised from the same frame, it has the same traceback
+    said, kind = _header(), type(error)
+    if said is None:
+        return error.with_traceback(rest)
+    try:
+        copied = kind.__new__(kind, *error.args)
+        copied.__dict__.update(error.__dict__, headers={**(error.headers or {}), HEADER: said})
+        copied.__cause__, copied.__context__ = error.__cause__, error.__context__
+        copied.__suppress_context__ = error.__suppress_context__
+    except Exception:  # noqa: BLE001  # one that cannot be copied goes without the header
+        copied = error
+    return copied.with_traceback(rest)
+
+
+def _header() -> str | None:
+    said = prediction_id()
+    return None if said is None else quote(said, safe=PRINTABLE)

@@ -1,8 +1,15 @@
 """Bodies of the Open Inference Protocol, as rows."""
 
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import httpx
+import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from tenure import Monitor, SettingError
 from tenure.integrations.inference import features, outputs
@@ -44,6 +51,61 @@ def test_both_are_what_record_takes(monitor: Monitor, transport: MemoryTransport
     assert monitor.flush(60)
     found = [(row["features"], row["outputs"]) for row in transport.predictions("fraud")]
     assert found == [({"country": "NL"}, {"prediction": 1.0}), ({"country": "DE"}, {"prediction": 0.0})]
+
+
+class Server(BaseHTTPRequestHandler):
+    """Answers /v2/models/iris/infer as model servers do."""
+
+    model: Any
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        [given] = body["inputs"]
+        rows = np.array(given["data"]).reshape(given["shape"])
+        found = self.model.predict_proba(rows)
+        said = tensor("probabilities", list(found.shape), "FP64", found.ravel().tolist())
+        answer = json.dumps({"model_name": "iris", "id": body["id"], "outputs": [said]}).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    rows = np.arange(12.0).reshape(6, 2)
+    Server.model = LogisticRegression().fit(rows, [0, 1, 2] * 2)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as serving:
+        thread = threading.Thread(target=serving.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{serving.server_address[1]}/v2/models/iris/infer"
+        serving.shutdown()
+        thread.join()
+
+
+def test_a_round_trip(monitor: Monitor, transport: MemoryTransport, server: str) -> None:
+    """Beside a model server: what was asked and answered over HTTP is one record a row, under the request's id."""
+    rows = [[1.5, 2.5], [9.0, 8.0]]
+    request = {"id": "A17", "inputs": [tensor("x", [2, 2], "FP64", [value for row in rows for value in row])]}
+    with httpx.Client(trust_env=False) as client:
+        answer = client.post(server, json=request).json()
+    monitor.record(features(request), outputs(answer), id=[f"{answer['id']}-{i}" for i in range(2)])
+
+    assert monitor.flush(60)
+    said = Server.model.predict_proba(np.array(rows))
+    found = transport.predictions("fraud")
+    assert [(row["id"], row["features"]) for row in found] == [
+        ("A17-0", {"x.0": 1.5, "x.1": 2.5}),
+        ("A17-1", {"x.0": 9.0, "x.1": 8.0}),
+    ]
+    assert [row["outputs"] for row in found] == [
+        {"prediction": str(best), "score": score}
+        for best, score in zip(said.argmax(1).tolist(), said.max(1).tolist(), strict=True)
+    ]
+    assert monitor.stats().skipped == {}
 
 
 @pytest.mark.parametrize(

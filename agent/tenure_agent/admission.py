@@ -1,0 +1,183 @@
+"""Reports into one transaction: each once, every refusal with its reason, every gap counted. Runs in the writer thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from tenure_agent.blocks import Array
+from tenure_agent.store import outcomes, predictions, producers
+from tenure_agent.store.catalogue import Catalogue, LimitReached
+from tenure_agent.store.database import Cursor
+from tenure_agent.store.producers import Producer
+from tenure_agent.wire import Refusal, Report, Rows, Truths
+
+
+@dataclass(slots=True)
+class Admitted:
+    """What one transaction stored, and what it found."""
+
+    batches: list[tuple[int, Rows]] = field(default_factory=list)
+    truths: list[tuple[int, Truths]] = field(default_factory=list)
+    refused: list[list[Refusal]] = field(default_factory=list)  # of each report: what its producer is told
+    refused_now: list[Refusal] = field(default_factory=list)  # the same without those told before
+    missed: int = 0
+    lost_after_ack: int = 0
+    duplicates: int = 0
+    type_changes: list[str] = field(default_factory=list)  # a model's name for each
+    lost: dict[tuple[str, str], int] = field(default_factory=dict)  # growth of the producers' totals
+    oldest: int = 0
+    newest: int = 0
+
+    def saw(self, times: Array, now: int) -> None:
+        """A row from the future must not take the event clock there."""
+        low = min(int(times.min()), now)
+        self.oldest = min(self.oldest, low) if self.oldest else low
+        self.newest = max(self.newest, min(int(times.max()), now))
+
+
+class Admission:
+    """What is stored of whom, and what is new in a report.
+
+    Parameters
+    ----------
+    catalogue
+        Changed only here, and only in the writer thread.
+    clock
+        Wall time in microseconds since 1970 UTC.
+    """
+
+    def __init__(self, catalogue: Catalogue, clock: Callable[[], int]) -> None:
+        self._catalogue = catalogue
+        self._clock = clock
+        self._producers: dict[str, Producer] = {}
+        self._losses: dict[str, dict[tuple[str, str], int]] = {}
+        self._batch = 0
+        self._stale = False
+
+    def load(self, cursor: Cursor) -> int:
+        """Begin with what is stored; the newest event time of it."""
+        self._producers = producers.load(cursor)
+        self._losses = producers.load_losses(cursor)
+        self._batch = predictions.newest_batch(cursor, self._catalogue)
+        return min(predictions.newest_time(cursor, self._catalogue), self._clock())
+
+    def distrust(self) -> None:
+        """A transaction failed: memory may know more than is stored."""
+        self._stale = True
+
+    def reload(self, cursor: Cursor) -> None:
+        """What memory knows is what is stored."""
+        self._catalogue.models = Catalogue(cursor).models
+        self._producers = producers.load(cursor)
+        self._losses = producers.load_losses(cursor)
+        self._stale = False
+
+    def store(self, cursor: Cursor, reports: Sequence[Report]) -> Admitted:
+        """Store what is new of some reports, in the caller's transaction."""
+        if self._stale:
+            self.reload(cursor)
+        done = Admitted()
+        now = self._clock()
+        touched: dict[str, Producer] = {}
+        for report in reports:
+            done.refused.append(self._take(cursor, report, done, touched, now))
+        for batches in _by_model(done.batches):
+            predictions.append(cursor, self._catalogue, batches, now)
+        for truths in _by_model(done.truths):
+            outcomes.append(cursor, self._catalogue, truths, now)
+        producers.append(cursor, touched.values())
+        return done
+
+    def _take(
+        self, cursor: Cursor, report: Report, done: Admitted, touched: dict[str, Producer], now: int
+    ) -> list[Refusal]:
+        """Take one report into `done`, unless it is stored already; what is refused of it."""
+        if not report.producer:
+            refused = [part for part in report.parts if isinstance(part, Refusal)]
+            done.refused_now += refused
+            return refused
+        producer = touched.get(report.producer) or self._producers.setdefault(
+            report.producer, Producer(report.producer)
+        )
+        touched[producer.name] = producer
+        producer.last_seen = now
+        self._take_losses(cursor, report, done)
+        if report.seq <= producer.last_seq:
+            done.duplicates += 1
+            return producer.refused if report.seq == producer.last_seq else []
+        acked = min(report.acked, report.seq - 1)
+        if acked > producer.last_seq:
+            done.lost_after_ack += acked - producer.last_seq
+            producer.last_seq = acked
+        missed = report.seq - producer.last_seq - 1
+        producer.last_seq, producer.missed = report.seq, producer.missed + missed
+        done.missed += missed
+        self._batch += 1
+        producer.refused = []
+        for part in report.parts:
+            refusal = part if isinstance(part, Refusal) else self._admit(cursor, part, done, now)
+            if refusal is not None:
+                producer.refused.append(refusal)
+            elif not isinstance(part, Refusal):
+                producer.stored += len(part)
+                done.saw(part.times, now)
+        done.refused_now += producer.refused
+        return producer.refused
+
+    def _admit(self, cursor: Cursor, part: Rows | Truths, done: Admitted, now: int) -> Refusal | None:
+        """Every name of a part has its number, or the part is refused whole."""
+        try:
+            if isinstance(part, Rows):
+                self._name(cursor, part, done, now)
+                done.batches.append((self._batch, part))
+            else:
+                self._catalogue.model(cursor, part.model, now)
+                done.truths.append((self._batch, part))
+        except LimitReached as reached:
+            return Refusal(part.model, reached.reason, len(part))
+        return None
+
+    def _name(self, cursor: Cursor, rows: Rows, done: Admitted, now: int) -> None:
+        model = self._catalogue.model(cursor, rows.model, now)
+        self._catalogue.version(cursor, model, rows.version, now)
+        for values in rows.columns:
+            known = model.columns.get((values.part, values.name))
+            both = known is None or (known.has_numbers and known.has_texts)
+            column = self._catalogue.column(cursor, model, values.part, values.name, values.kind, now)
+            if not both and column.has_numbers and column.has_texts:
+                done.type_changes.append(model.name)
+
+    def _take_losses(self, cursor: Cursor, report: Report, done: Admitted) -> None:
+        before = self._losses.get(report.producer, {})
+        if report.losses in ({}, before):
+            return
+        for key, rows in report.losses.items():
+            growth = rows - before.get(key, 0)
+            if growth > 0:
+                done.lost[key] = done.lost.get(key, 0) + growth
+        self._losses[report.producer] = report.losses
+        producers.save_losses(cursor, report.producer, report.losses)
+
+    def stored(self) -> int:
+        """Predictions and outcomes stored, ever."""
+        return sum(producer.stored for producer in self._producers.values())
+
+    def dropped(self) -> dict[str, int]:
+        """Rows the producers told us they lost, by reason."""
+        total: dict[str, int] = {}
+        for losses in self._losses.values():
+            for (_, reason), rows in losses.items():
+                total[reason] = total.get(reason, 0) + rows
+        return total
+
+
+T = TypeVar("T", Rows, Truths)
+
+
+def _by_model(items: Sequence[tuple[int, T]]) -> list[list[tuple[int, T]]]:
+    groups: dict[str, list[tuple[int, T]]] = {}
+    for number, item in items:
+        groups.setdefault(item.model, []).append((number, item))
+    return list(groups.values())

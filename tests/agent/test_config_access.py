@@ -1,0 +1,79 @@
+"""Where the agent may listen, and what it must ask of whom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tenure_agent.config import parse_config
+from tenure_agent.faults import ConfigError
+
+
+def only(document: Any) -> str:
+    with pytest.raises(ConfigError) as refused:
+        parse_config(document, "tenure.yaml")
+    [fault] = refused.value.faults
+    return str(fault)
+
+
+TLS = {"cert_file": "cert.pem", "key_file": "key.pem"}
+LOCAL = ["unix:/run/tenure/agent.sock", "127.0.0.1:0", "127.8.8.8:1", "localhost:50051", "[::1]:50051"]
+REMOTE = [
+    "0.0.0.0:50051",
+    "10.0.0.5:50051",
+    "example.com:1",
+    "[::]:50051",
+    "localhost.example.com:1",
+    "127.0.0.1.nip.io:1",
+]
+
+
+@pytest.mark.parametrize("listen", LOCAL)
+def test_local_addresses_need_no_access(listen: str) -> None:
+    assert parse_config({"listen": listen}, "c").listen == listen
+    assert parse_config({"listen": listen, "access": {"token_file": "token"}}, "c").listen == listen
+
+
+@pytest.mark.parametrize("listen", REMOTE)
+@pytest.mark.parametrize("access", [{}, {"token_file": "token"}, TLS])
+def test_other_addresses_need_to_know_who_calls_and_to_hide_what_is_said(listen: str, access: dict[str, str]) -> None:
+    fault = only({"listen": listen, "access": access})
+    assert fault.startswith(
+        f"listen: {listen!r} cannot be used. Try: unix:/path, a loopback address such as 127.0.0.1:50051"
+    )
+    assert fault.endswith("access.cert_file and access.key_file with access.token_file or access.client_ca_file")
+
+
+@pytest.mark.parametrize("listen", REMOTE)
+@pytest.mark.parametrize("proof", [{"token_file": "token"}, {"client_ca_file": "ca.pem"}])
+def test_other_addresses_with_a_token_or_mutual_tls(listen: str, proof: dict[str, str]) -> None:
+    config = parse_config({"listen": listen, "access": TLS | proof}, "c")
+    assert config.listen == listen
+    assert config.access.guarded
+
+
+@pytest.mark.parametrize(
+    "listen", ["127.0.0.1", "nowhere", ":1", "unix:", "unix", "127.0.0.1:65536", "/run/agent.sock"]
+)
+def test_no_address(listen: str) -> None:
+    assert only({"listen": listen}).startswith(f"listen: {listen!r} cannot be used. Try: ")
+
+
+@pytest.mark.parametrize(
+    ("access", "told"),
+    [
+        ({"cert_file": "c"}, "access.key_file: None cannot be used. Try: cert_file and key_file, both or neither"),
+        ({"key_file": "k"}, "access.key_file: 'k' cannot be used. Try: cert_file and key_file, both or neither"),
+        ({"client_ca_file": "ca"}, "access.client_ca_file: 'ca' cannot be used. Try: cert_file and key_file beside it"),
+        ({"socket_mode": "0644"}, "access.socket_mode: '0644' cannot be used. Try: '0600', '0660' or '0666'"),
+        ({"socket_mode": 660}, "access.socket_mode: 660 cannot be used. Try: '0600', '0660' or '0666'"),
+        ({"token": "s3cret"}, "access.token: unknown key. Try: token_file"),
+        (TLS, "listen: 'unix:./tenure.sock' cannot be used. Try: host:port, or no access.cert_file"),
+    ],
+)
+def test_access_that_cannot_be(access: dict[str, Any], told: str) -> None:
+    document: dict[str, Any] = {"access": access}
+    if access != TLS:
+        document["listen"] = "127.0.0.1:1"
+    assert only(document).startswith(told)

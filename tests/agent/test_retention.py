@@ -1,0 +1,195 @@
+"""Rows go by age and for room, the oldest first; labels that come later still find what they need, or are counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tenure_agent.config import Config, parse_config
+from tenure_agent.metrics import Metrics
+from tenure_agent.reference import build_reference
+from tenure_agent.retention import Retention
+from tenure_agent.store import Database, expiry, outcomes, predictions, references
+from tenure_agent.store.catalogue import Catalogue
+from tenure_agent.store.database import Cursor
+from tenure_agent.store.expiry import Limits
+from tenure_proto.v1 import monitoring_pb2 as pb
+
+SECOND, DAY = 10**6, 86_400 * 10**6
+Batch = Callable[..., pb.Batch]
+Put = Callable[..., None]
+Value = Callable[..., float]
+
+
+def config(**store: Any) -> Config:
+    waits = {"performance": {"label_delay": "1d", "window": "1d"}}
+    return parse_config({"store": store, "models": {"fraud": waits}}, "a test")
+
+
+@pytest.fixture
+def run(database: Database, catalogue: Catalogue, metrics: Metrics) -> Callable[..., None]:
+    """The job at one time after another, counted in days."""
+    kept: dict[int, Retention] = {}
+
+    def at(settings: Config, *days: float) -> None:
+        job = kept.setdefault(id(settings), Retention(database, catalogue, settings, metrics))
+        for day in days:
+            asyncio.run(job.run(round(day * DAY)))
+
+    return at
+
+
+@pytest.fixture
+def ids(database: Database) -> Callable[..., list[str]]:
+    def read(table: str = "rows_1") -> list[str]:
+        return [
+            id_
+            for (id_,) in database.read(lambda c: c.execute(f"SELECT id FROM {table} ORDER BY 1").fetchall()).result()
+        ]
+
+    return read
+
+
+@pytest.fixture
+def day(put: Put, batch: Batch, database: Database, catalogue: Catalogue) -> Callable[[int], None]:
+    """Store ten predictions of a day, under a version that has its reference."""
+
+    def store(number: int, version: str = "1", referenced: bool = True) -> None:
+        names = [f"d{number}-{i}" for i in range(10)]
+        scores = {"prediction": [i / 10 for i in range(10)]}
+        put(batch({"x": [0.5] * 10}, ids=names, start=number * DAY, outputs=scores, version=version))
+        if referenced:
+            of = build_reference("fraud", version, {("feature", "x"): np.arange(10.0)})
+            at = catalogue.models["fraud"].versions[version]
+            database.write(lambda cursor: references.save(cursor, 1, at, of, 0)).result()
+
+    return store
+
+
+def labelled(database: Database, catalogue: Catalogue, known: int) -> list[tuple[float, float]]:
+    def read(cursor: Cursor) -> outcomes.Labelled:
+        return outcomes.labelled(cursor, catalogue.models["fraud"], 1, since=0, known=known, newest=100)
+
+    found = database.read(read).result()
+    return list(zip(found.predictions.tolist(), found.labels.tolist(), strict=True))
+
+
+def test_age_is_told_by_when_rows_came(run: Any, ids: Any, day: Any, value: Value) -> None:
+    settings = config(retain="3d")
+    day(1)
+    run(settings, 11)  # late by ten days: that makes them no older
+    day(2)
+    run(settings, 12, 13.9)
+    assert len(ids()) == 20
+    run(settings, 14)
+    assert {name.split("-")[0] for name in ids()} == {"d2"}
+    run(settings, 15)
+    assert ids() == []
+    assert value("expired_predictions_total") == 20
+
+
+def test_ingest_numbers_go_on_where_everything_has_expired(
+    run: Any, day: Any, database: Database, catalogue: Catalogue
+) -> None:
+    day(1)
+    run(config(retain="1d"), 1, 2)
+    assert database.read(lambda cursor: predictions.newest_batch(cursor, catalogue)).result() == 1
+
+
+def test_a_label_finds_its_prediction_after_the_row_is_gone(
+    run: Any, ids: Any, day: Any, put: Put, truths: Any, database: Database, catalogue: Catalogue, value: Value
+) -> None:
+    settings = config(retain="1d")
+    for number in (1, 2):
+        day(number)
+        run(settings, number)
+    run(settings, 2.5)
+    put(truths=[truths({"d1-3": 1.0, "d2-4": 0.0}, known=round(2.6 * DAY))])
+    before = labelled(database, catalogue, 3 * DAY)
+    assert sorted(before) == [(0.3, 1.0), (0.4, 0.0)]
+
+    run(settings, 2.7)
+    assert {name.split("-")[0] for name in ids()} == {"d2"}
+    assert labelled(database, catalogue, 3 * DAY) == before
+    assert labelled(database, catalogue, round(2.5 * DAY)) == []
+
+    run(settings, 3.5)  # two days after the first day's rows were made: nobody waits any more
+    assert ids() == []
+    assert labelled(database, catalogue, 3 * DAY) == [(0.4, 0.0)]
+    assert value("unmatched_outcomes_total", model="fraud") == 0
+    put(truths=[truths({"d1-5": 1.0, "d2-5": 1.0}, known=round(3.6 * DAY))])
+    run(settings, 3.7, 3.8)
+    assert value("unmatched_outcomes_total", model="fraud") == 1
+    assert sorted(labelled(database, catalogue, 4 * DAY)) == [(0.4, 0.0), (0.5, 1.0)]
+    run(settings, 10)
+    assert (ids("outcomes"), ids("pending")) == ([], [])
+
+
+def test_a_version_without_a_reference_keeps_its_rows(run: Any, ids: Any, day: Any) -> None:
+    day(1)
+    day(2, "new", referenced=False)
+    run(config(retain="1d"), 2, 9)
+    assert {name.split("-")[0] for name in ids()} == {"d2"}
+
+
+def test_size_is_kept_and_room_used_again(
+    run: Any, put: Put, batch: Batch, database: Database, catalogue: Catalogue
+) -> None:
+    settings = config(retain="9d", max_size="24MiB")
+    put(batch({"text": ["a"]}, ids=["first"], outputs={"prediction": [0.5]}))
+    text, number = (
+        catalogue.models["fraud"].columns["feature", "text"],
+        catalogue.models["fraud"].columns["output", "prediction"],
+    )
+    fill = (
+        f"INSERT INTO rows_1 (batch, time, version, role, id, t{text.number}, n{number.number}) "
+        "SELECT ?, ?, 1, 0, range, md5(range || ?), 0.5 FROM range(60000)"
+    )
+    sizes = []
+    for made in range(2, 50):
+        database.write(lambda cursor: cursor.execute(fill, [made, made * SECOND, str(made)])).result()  # noqa: B023
+        if made % 12 == 0:
+            run(settings, 5, 5.1)
+            sizes.append(database.path.stat().st_size)
+    kept = database.read(
+        lambda cursor: cursor.execute("SELECT DISTINCT batch FROM rows_1 ORDER BY 1").fetchall()
+    ).result()
+    assert [batch for (batch,) in kept] == list(range(50 - len(kept), 50))  # the newest
+    assert 8 <= len(kept) < 20
+    assert sizes[-1] <= 1.3 * sizes[1]  # the room of the oldest is used again
+
+
+def test_where_whole_rows_are_no_help_the_rest_goes(
+    database: Database, catalogue: Catalogue, put: Put, batch: Batch, truths: Any
+) -> None:
+    put(batch({"x": [1.0]}, ids=["a"], outputs={"prediction": [0.5]}))
+    for number in range(20):
+        put(truths=[truths({f"{number}-{i}": 1.0 for i in range(10)})])
+    limits = Limits(9 * DAY, 50, {"fraud": 9 * DAY})
+
+    done = database.write(lambda cursor: expiry.expire(cursor, catalogue, limits, 2 * SECOND, used=100)).result()
+    assert (done.rows, done.slimmed) == (1, 0)
+    assert 100 <= done.outcomes <= 140  # the oldest, to 80 % of the room
+    left = database.read(lambda cursor: cursor.execute("SELECT min(batch) FROM outcomes").fetchall()).result()
+    assert left[0][0] > 10
+    assert (
+        database.write(lambda c: expiry.expire(c, catalogue, limits, 2 * SECOND, used=50)).result() == expiry.Expired()
+    )
+
+
+def test_notes_of_age_are_few(database: Database, catalogue: Catalogue, put: Put, batch: Batch) -> None:
+    for minute in range(100):
+        put(batch({"x": [1.0]}))
+        database.write(lambda cursor: expiry.note(cursor, catalogue, 14 * DAY, minute * 60 * SECOND)).result()  # noqa: B023
+    count = database.read(lambda cursor: cursor.execute("SELECT count(*) FROM ages").fetchall()).result()
+    assert count == [(5,)]
+
+
+def test_by_event_time_it_runs_less_often(database: Database, catalogue: Catalogue, metrics: Metrics) -> None:
+    settings = [parse_config({"clock": clock, "store": {"retain": "48d"}}, "c") for clock in ("wall", "event")]
+    seconds = [Retention(database, catalogue, c, metrics).interval.total_seconds() for c in settings]
+    assert seconds == [60, 86_400]
