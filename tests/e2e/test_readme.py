@@ -23,7 +23,7 @@ from tenure.testing import MemoryTransport
 from tenure_agent.cli import main
 from tenure_agent.config import Config, ModelConfig, parse_config
 from tenure_agent.detectors import DETECTORS
-from tenure_agent.units import show_duration, show_size
+from tenure_agent.units import read_duration, show_size
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -94,7 +94,7 @@ def test_the_configuration_table_names_every_key_and_its_default() -> None:
         if key in {"store.memory", "store.max_size", "store.floor"}:
             assert shown == str(show_size(value)), key
         elif isinstance(value, timedelta):
-            assert shown == show_duration(value), key
+            assert read_duration(shown) == value, key
         elif isinstance(value, str | int | float) and not isinstance(value, bool):
             assert shown == str(value), key
 
