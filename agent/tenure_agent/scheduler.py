@@ -65,6 +65,7 @@ class WallScheduler:
     def __init__(self, metrics: Metrics, last_runs: Mapping[str, int]) -> None:
         self._metrics = metrics
         self._last_runs = last_runs
+        self._stopping = False
         self._scheduler = AsyncIOScheduler(
             timezone=dt.UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
         )
@@ -79,7 +80,11 @@ class WallScheduler:
         extra = {} if first is None else {"next_run_time": first}
 
         async def run() -> None:
-            await job.work(micros(dt.datetime.now(dt.UTC)))
+            try:
+                await job.work(micros(dt.datetime.now(dt.UTC)))
+            except asyncio.CancelledError:
+                if not self._stopping:
+                    raise
 
         self._scheduler.add_job(run, job.trigger, id=job.name, name=job.name, **extra)
 
@@ -91,7 +96,8 @@ class WallScheduler:
         return newest >= 0
 
     async def stop(self) -> None:
-        self._scheduler.shutdown(wait=False)
+        self._stopping = True
+        self._scheduler.shutdown(wait=False)  # cancels what runs: no job's error, and none is logged
 
     def _note(self, event: Any) -> None:
         kind = {EVENT_JOB_ERROR: "error", EVENT_JOB_MISSED: "missed"}.get(event.code, "skipped")

@@ -108,3 +108,31 @@ def test_new_data_does_not_move_the_wall(metrics: Metrics) -> None:
     scheduler = WallScheduler(metrics, {})
     scheduler.advance(HOUR, 2 * HOUR)
     assert scheduler.settled(2 * HOUR)
+
+
+def test_a_job_that_runs_when_the_agent_stops_is_no_failed_job(
+    metrics: Metrics, value: Callable[..., float], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        reached, ended = asyncio.Event(), asyncio.Event()
+
+        async def work(_: int) -> None:
+            reached.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        scheduler = WallScheduler(metrics, {})
+        scheduler.start()
+        scheduler.add(Job("once", soon(), work))
+        async with asyncio.timeout(30):
+            await reached.wait()
+            await scheduler.stop()
+            await ended.wait()
+            for _ in range(20):
+                await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert value("job_errors_total", job="once", kind="error") == 0
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
