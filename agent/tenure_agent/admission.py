@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
+
+import numpy as np
 
 from tenure_agent.blocks import Array
 from tenure_agent.store import outcomes, predictions, producers
@@ -130,8 +132,7 @@ class Admission:
         """Every name of a part has its number, or the part is refused whole."""
         try:
             if isinstance(part, Rows):
-                self._name(cursor, part, done, now)
-                done.batches.append((self._batch, part))
+                done.batches.append((self._batch, self._named(cursor, part, done, now)))
             else:
                 self._catalogue.model(cursor, part.model, now)
                 done.truths.append((self._batch, part))
@@ -139,15 +140,20 @@ class Admission:
             return Refusal(part.model, reached.reason, len(part))
         return None
 
-    def _name(self, cursor: Cursor, rows: Rows, done: Admitted, now: int) -> None:
+    def _named(self, cursor: Cursor, rows: Rows, done: Admitted, now: int) -> Rows:
         model = self._catalogue.model(cursor, rows.model, now)
         self._catalogue.version(cursor, model, rows.version, now)
+        kept = []
         for values in rows.columns:
             known = model.columns.get((values.part, values.name))
+            if known is not None and not known.has_numbers and values.kind == "NUMBER" and np.isnan(values.values).all():
+                continue  # texts that are all missing: a producer cannot know that they are texts
             both = known is None or (known.has_numbers and known.has_texts)
             column = self._catalogue.column(cursor, model, values.part, values.name, values.kind, now)
             if not both and column.has_numbers and column.has_texts:
                 done.type_changes.append(model.name)
+            kept.append(values)
+        return rows if len(kept) == len(rows.columns) else replace(rows, columns=tuple(kept))
 
     def _take_losses(self, cursor: Cursor, report: Report, done: Admitted) -> None:
         before = self._losses.get(report.producer, {})

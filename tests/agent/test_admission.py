@@ -79,6 +79,20 @@ def test_a_change_of_type_is_counted_once(ingesting: Run, batch: Batch, value: V
     assert value("type_changes_total", model="fraud") == 2
 
 
+def test_texts_that_are_all_missing_are_no_change_of_type(
+    ingesting: Run, batch: Batch, value: Value, database: Database
+) -> None:
+    async def story(ingest: Ingest) -> None:
+        await ingest.report(report(1, batch({"t": ["a", None]})))
+        await ingest.report(report(2, batch({"t": [float("nan"), float("nan")], "x": [1.0, 2.0]})))
+        await ingest.report(report(3, batch({"t": ["b", None]})))
+
+    ingesting(story)
+    assert value("type_changes_total", model="fraud") == 0
+    kinds = database.read(lambda cursor: Catalogue(cursor).models["fraud"].columns["feature", "t"]).result()
+    assert (kinds.has_texts, kinds.has_numbers) == (True, False)
+
+
 def test_ids_given_and_generated_in_one_group(
     database: Database, catalogue: Catalogue, batch: Batch, put: Callable[..., None]
 ) -> None:

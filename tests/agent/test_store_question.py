@@ -105,6 +105,8 @@ def test_every_view_can_be_read_and_is_listed(ask: Ask) -> None:
         "SELECT * FROM read_text('/etc/hostname')",
         "SELECT * FROM '/etc/hostname'",
         "SELECT getenv('HOME')",
+        "SELECT * FROM cursor",
+        "SELECT * FROM rows",
         "SELECT nothing FROM nowhere",
         "SELEC 1",
         "",

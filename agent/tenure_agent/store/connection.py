@@ -132,6 +132,7 @@ def _lock_down(connection: duckdb.DuckDBPyConnection, exports: Path) -> None:
     connection.execute(f"SET allowed_directories = ['{folder}/']")
     connection.execute("SET autoinstall_known_extensions = false")
     connection.execute("SET enable_external_access = false")
+    connection.execute("SET python_enable_replacements = false")  # else a query may read our variables
     connection.execute("SET preserve_insertion_order = true")
     connection.execute("PRAGMA disable_checkpoint_on_shutdown")  # a file that is refused stays as it is
     connection.execute("SET lock_configuration = true")
