@@ -146,7 +146,12 @@ class Admission:
         kept = []
         for values in rows.columns:
             known = model.columns.get((values.part, values.name))
-            if known is not None and not known.has_numbers and values.kind == "NUMBER" and np.isnan(values.values).all():
+            if (
+                known is not None
+                and not known.has_numbers
+                and values.kind == "NUMBER"
+                and np.isnan(values.values).all()
+            ):
                 continue  # texts that are all missing: a producer cannot know that they are texts
             both = known is None or (known.has_numbers and known.has_texts)
             column = self._catalogue.column(cursor, model, values.part, values.name, values.kind, now)
