@@ -112,6 +112,18 @@ def record(address: str, *, shift: float = 0.0, rows: int = 3000, start: int = S
 MODEL = {"reference": {"first_rows": 1500}, "drift": {"window": "15m", "min_rows": 100, "open_after": 1}}
 
 
+def test_status_shows_names_as_they_are(running: Running) -> None:
+    name = "[/bold] fraud [red]"
+    with running({"models": {name: MODEL}}) as agent:
+        address = agent.addresses["grpc"]
+        record(address, rows=200, model=name)
+        tell("check", "--agent", address)
+        told = tell("status", "--agent", address)
+    assert told.exit_code == 0, told.output
+    assert told.output.count(name) >= 2
+    assert f"INSUFFICIENT_DATA {name} 1 drift, 2023-" in told.output
+
+
 def test_verbs_of_a_running_agent(running: Running, tmp_path: Path) -> None:
     with running({"models": {"fraud": MODEL}}) as agent:
         address = agent.addresses["grpc"]
