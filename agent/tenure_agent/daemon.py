@@ -171,6 +171,8 @@ class Agent:
                 self._scheduled.add(name)
                 interval = self._config.model(name).drift.every
                 self._scheduler.add(Job(f"review {name}", every(interval), self._review_of(name)))
+                for rare in (self.metrics.type_changes, self.metrics.unmatched):
+                    rare.labels(self.metrics.known(name)[0])  # at 0 first: increase() cannot see a counter's birth
 
     def _review_of(self, name: str) -> Callable[[int], asyncio.Future[None]]:
         async def review(now: int) -> None:

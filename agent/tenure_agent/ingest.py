@@ -144,10 +144,7 @@ class Ingest:
     def _count(self, done: Admitted) -> None:
         metrics = self._metrics
         for _, rows in done.batches:
-            known = metrics.known(rows.model, rows.version)
-            metrics.predictions.labels(*known, _ROLES[rows.role]).inc(len(rows))
-            for rare in (metrics.type_changes, metrics.unmatched):
-                rare.labels(known[0])  # there from the first row on: increase() cannot see a counter's birth
+            metrics.predictions.labels(*metrics.known(rows.model, rows.version), _ROLES[rows.role]).inc(len(rows))
         for _, truths in done.truths:
             metrics.outcomes.labels(metrics.known(truths.model)[0]).inc(len(truths))
         for refusal in done.refused_now:

@@ -34,12 +34,15 @@ def around(function: Callable[..., Any], watch: Watch) -> Callable[..., Any]:
             return function(*_given(first, args), **kwargs)
         if args or kwargs or type(first) is not dict or watch.careful or is_tracked(first):
             return watch.slowly(function, _given(first, args), kwargs)
-        features = first.copy()
         given = None
-        if key is not None:
-            given = features.pop(key, None)
+        if key is None:
+            features = first.copy()
+        else:
+            given = first.get(key)
             if type(given) is not str:
                 return watch.slowly(function, (first,), kwargs)
+            features = first.copy()
+            del features[key]
         call = [stream, features, None, perf_counter_ns(), 0, count(), None, True, given]
         set_newest(call)
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 TABLE_COUNTERS = 1 << 40  # ids of tables count from here, those of single rows from 0
 
 
-class Intake:
+class Intake(ABC):
     """A queue of captures, bounded in rows. Whoever empties it says how it is woken.
 
     Parameters
@@ -114,9 +115,9 @@ class Intake:
         if self.asleep:
             self.wake()  # the agent hears of a loss even where no row follows
 
+    @abstractmethod
     def wake(self) -> None:
         """Have the queue emptied soon."""
-        raise NotImplementedError
 
     def _drained(self) -> list[Capture]:
         """Empty the queue, with the lock held. What a host's thread appends meanwhile is taken or stays."""

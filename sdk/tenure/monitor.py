@@ -174,6 +174,7 @@ class Monitor:
         """
         if self._settings.disabled:
             return None
+        rows = 1
         try:
             self._screen.check_id(id if not isinstance(features, Mapping) else None)
             stream = self._streamed(version, role)
@@ -182,8 +183,9 @@ class Monitor:
                 features, prediction, id, time = map(thin.of, (features, prediction, id, time))
             found, said = rows_of(features), snapshot_output(prediction)
             if isinstance(found, Rows):
-                if found.count:
-                    counter = self._batcher.reserve(found.count)
+                rows = found.count
+                if rows:
+                    counter = self._batcher.reserve(rows)
                     self._batcher.put(found.captured(stream, said, counter, id=id, time=time, now=self._now()))
                     if thin is not None:
                         self._batcher.drop(TOO_MANY_ROWS, self.model, thin.left_out)
@@ -193,7 +195,7 @@ class Monitor:
             given = None if id is None else str(id)
             self._batcher.put(Row(stream, found, said, moment, counter, given))
         except Exception as error:  # noqa: BLE001
-            self._failed(error)
+            self._failed(error, rows)
             return None
         return given or f"{self._batcher.prefix}-{counter}"
 
@@ -213,15 +215,18 @@ class Monitor:
         """
         if self._settings.disabled:
             return
+        rows = 1
         try:
             many = hasattr(id, "__iter__") and not isinstance(id, str | bytes)
             ids = list(id) if many else [id]
+            rows = len(ids)
             labels, values, times = (_spread(given, len(ids), many) for given in (label, value, time))
             for one, truth, worth, moment in zip(ids, labels, values, times, strict=True):
                 known = self._now() if moment is None else micros_of(moment)
                 self._batcher.put(Truth(self.model, str(one), truth, worth, known, self._screen))
+                rows -= 1
         except Exception as error:  # noqa: BLE001
-            self._failed(error)
+            self._failed(error, max(rows, 1))
 
     def stats(self) -> Stats:
         """Predictions and outcomes of this process so far: ``emitted == acked + queued + sum(dropped.values())``."""
@@ -259,11 +264,11 @@ class Monitor:
     def _now(self) -> int:
         return wall.time_ns() // 1000 if self._clock is None else self._clock()
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: Exception, rows: int = 1) -> None:
         """Our own error: raised in tests, counted and logged in production."""
         if self._settings.strict:
             raise error
-        self._batcher.drop(CAPTURE_ERROR, self.model)
+        self._batcher.drop(CAPTURE_ERROR, self.model, rows)
         complaints.say(CAPTURE_ERROR, "a prediction of %s was not captured: %r", self.model, error)
 
 

@@ -1,4 +1,4 @@
-"""One queue and one sender for all monitors of a process that report alike: their rows keep their order."""
+"""What the monitors of a process share."""
 
 from __future__ import annotations
 

@@ -128,6 +128,15 @@ def test_the_host_never_sees_our_errors(caplog: pytest.LogCaptureFixture) -> Non
     assert "detached session" in caplog.text
 
 
+@pytest.mark.usefixtures("production")
+def test_every_row_of_what_fails_is_counted() -> None:
+    with Monitor("fraud", settings=Settings(flush_interval=0.001)) as monitor:
+        monitor.record(ROWS * 2, [0.5] * 4, id=["one id for all"])
+        monitor.outcome(["A", "B", "C"], label=1, time=[NOON / 1e6, "tomorrow", NOON / 1e6])
+        assert monitor.flush(DEADLINE)
+        assert monitor.stats() == Stats(7, 1, 0, {"capture_error": 6})
+
+
 def test_in_tests_our_errors_are_raised(monitor: Monitor, transport: MemoryTransport) -> None:
     with pytest.raises(LookupError, match="detached session"):
         monitor.watch(lambda features: 0.5)(Unreadable(x=1))
