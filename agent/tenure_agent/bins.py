@@ -1,9 +1,11 @@
-"""A column of a reference: its bins, what fell into them, and how values find theirs."""
+"""A column's bins: how they are chosen from a reference's values, and how values find theirs."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,27 +15,30 @@ Array = npt.NDArray[Any]
 
 MAX_BINS = 2048
 TOP_CATEGORIES = 254
-NUMERIC, CATEGORICAL = "numeric", "categorical"
+PRIVATE = 5  # rows a category needs to be named: what fewer share could be somebody
+NUMERIC, CATEGORICAL, BOOLEAN = "numeric", "categorical", "boolean"
 
 
 @dataclass(frozen=True)
-class ColumnReference:
-    """One column's bins and its counts in them.
+class ColumnBins:
+    """One column's bins.
 
     Numeric bin i holds (edges[i-1], edges[i]]; the first reaches down to -inf, the last up to +inf, so there is one
     bin more than edges. A value that many rows share (an atom) has a bin of its own. Categorical bins are `categories`
-    in order, then one for all others.
+    in order, then one for all others. A boolean column is a numeric one of 0 and 1.
+
+    Parameters
+    ----------
+    part
+        "feature" or "output".
+    centre
+        What moments of the column are taken around: the reference's median.
     """
 
     name: str
     part: str
     kind: str
-    counts: tuple[int, ...]
-    missing: int
-    mean: float
-    std: float
-    low: float
-    high: float
+    centre: float = 0.0
     edges: tuple[float, ...] = ()
     categories: tuple[str, ...] = ()
 
@@ -42,59 +47,76 @@ class ColumnReference:
         return self.part, self.name
 
     @property
-    def rows(self) -> int:
-        """Rows with a value."""
-        return sum(self.counts)
+    def ordered(self) -> bool:
+        """Whether its values are numbers."""
+        return self.kind != CATEGORICAL
 
     @property
-    def bins(self) -> int:
-        return len(self.counts)
+    def width(self) -> int:
+        """How many bins there are."""
+        return len(self.edges if self.ordered else self.categories) + 1
+
+    @cached_property
+    def upper(self) -> Array:
+        """The edges as float64."""
+        return np.asarray(self.edges, np.float64)
+
+    @cached_property
+    def fenced(self) -> Array:
+        """Which bins hold a single value, all of it."""
+        found = np.zeros(self.width, bool)
+        if len(self.edges) > 1:
+            found[1:-1] = np.nextafter(self.upper[1:], -np.inf) <= self.upper[:-1]
+        return found
 
 
-def build_column(name: str, part: str, values: Array, declared: str | None = None) -> ColumnReference | str:
-    """A column's reference, or the reason why it has none.
+def build_column(name: str, part: str, values: Array, declared: str | None = None) -> ColumnBins | str:
+    """A column's bins, or the reason why it has none.
 
     Parameters
     ----------
     values
-        float64 with NaN where missing, or objects (text) with None where missing.
+        float64 with NaN where missing, bool, datetime64, or objects (text) with None where missing.
     declared
-        numeric, categorical or ignore; None: by the values.
+        numeric, categorical, boolean or ignore; None: by the values.
     """
     if declared == "ignore":
         return "ignored by configuration"
+    if values.dtype.kind == "M":
+        return "a point in time, which always moves on"
     if values.dtype.kind == "O" or declared == CATEGORICAL:
         return _categorical(name, part, as_texts(values), certain=declared is not None)
-    present = values[~np.isnan(values)]
+    numbers = values.astype(np.float64)
+    present = numbers[~np.isnan(numbers)]
     if not len(present):
         return "no value in the reference"
+    if declared is None and _counts_up(present):
+        return f"{len(present)} rising whole numbers, none of them twice: an id or a counter"
+    truth = values.dtype.kind == "b" or declared == BOOLEAN
     finite = present[np.isfinite(present)]
-    edges = quantile_edges(present)
-    counts = np.bincount(np.searchsorted(edges, present, side="left"), minlength=len(edges) + 1)
-    return ColumnReference(
-        name=name,
-        part=part,
-        kind=NUMERIC,
-        counts=tuple(counts.tolist()),
-        missing=len(values) - len(present),
-        mean=float(finite.mean()) if len(finite) else 0.0,
-        std=float(finite.std()) if len(finite) else 0.0,
-        low=float(finite.min()) if len(finite) else 0.0,
-        high=float(finite.max()) if len(finite) else 0.0,
-        edges=tuple(edges.tolist()),
-    )
+    centre = float(np.partition(finite, len(finite) // 2)[len(finite) // 2]) if len(finite) else 0.0
+    return ColumnBins(name, part, BOOLEAN if truth else NUMERIC, centre, tuple(quantile_edges(present).tolist()))
+
+
+def _counts_up(values: Array) -> bool:
+    """Whether the values are what a counter gives: nothing of it comes back, so nothing of it can be compared."""
+    if len(values) < 1000:
+        return False
+    steps = np.diff(values)
+    return bool((steps > 0).all() and (np.floor(values) == values).all())
 
 
 def as_texts(values: Array) -> Array:
     """Values as objects: text, or None where missing. Whole numbers lose their point, as a person writes them."""
     if values.dtype.kind == "O":
         return values
+    numbers = values.astype(np.float64)
     texts = np.empty(len(values), object)
-    texts[:] = [None if math.isnan(v) else str(int(v)) if v.is_integer() else str(v) for v in values.tolist()]
+    texts[:] = [None if math.isnan(v) else str(int(v)) if v.is_integer() else str(v) for v in numbers.tolist()]
     return texts
 
 
-def _categorical(name: str, part: str, values: Array, *, certain: bool) -> ColumnReference | str:
+def _categorical(name: str, part: str, values: Array, *, certain: bool) -> ColumnBins | str:
     present = np.array([value for value in values if value is not None], object)
     if not len(present):
         return "no value in the reference"
@@ -102,19 +124,8 @@ def _categorical(name: str, part: str, values: Array, *, certain: bool) -> Colum
     if not certain and len(names) > max(50, len(present) // 10):
         return f"{len(names)} different texts in {len(present)} rows: an id or free text"
     order = np.lexsort((names, -counts))[:TOP_CATEGORIES]
-    kept = counts[order]
-    return ColumnReference(
-        name=name,
-        part=part,
-        kind=CATEGORICAL,
-        counts=(*kept.tolist(), int(counts.sum() - kept.sum())),
-        missing=len(values) - len(present),
-        mean=0.0,
-        std=0.0,
-        low=0.0,
-        high=0.0,
-        categories=tuple(names[order].tolist()),
-    )
+    kept = order[counts[order] >= min(PRIVATE, counts.max())]
+    return ColumnBins(name, part, CATEGORICAL, categories=tuple(names[kept].tolist()))
 
 
 def quantile_edges(values: Array) -> Array:
@@ -140,15 +151,42 @@ def quantile_edges(values: Array) -> Array:
     return np.unique(np.concatenate((unique[last], fences)))
 
 
-def bin_values(column: ColumnReference, values: Array) -> tuple[Array, Array]:
-    """The bin of every value that is present, and which are. A value of the wrong type counts as missing."""
-    if column.kind == CATEGORICAL:
-        texts = as_texts(values)
-        present = np.array([value is not None for value in texts], bool)
-        index = {name: i for i, name in enumerate(column.categories)}
-        other = len(column.categories)
-        return np.array([index.get(value, other) for value in texts[present]], np.int64), present
-    if values.dtype.kind == "O":
-        return np.empty(0, np.int64), np.zeros(len(values), bool)
-    present = ~np.isnan(values)
-    return np.searchsorted(np.asarray(column.edges), values[present], side="left"), present
+def category_bins(column: ColumnBins, values: Array) -> tuple[Array, Array]:
+    """The bin of every text that is present, and which are."""
+    texts = as_texts(values)
+    present = np.array([value is not None for value in texts], bool)
+    index = {name: i for i, name in enumerate(column.categories)}
+    other = len(column.categories)
+    return np.array([index.get(value, other) for value in texts[present]], np.int64), present
+
+
+class Layout:
+    """The bins of all columns of one model version, laid end to end in one flat vector.
+
+    Parameters
+    ----------
+    columns
+        In the order they are laid out.
+    """
+
+    def __init__(self, columns: Sequence[ColumnBins]) -> None:
+        self.columns = tuple(columns)
+        self.offsets: Array = np.concatenate(([0], np.cumsum([c.width for c in self.columns]))).astype(np.int64)
+        self.ordered: Array = np.array([c.ordered for c in self.columns], bool)
+        self.centres: Array = np.array([c.centre for c in self.columns], np.float64)
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    @property
+    def bins(self) -> int:
+        """Bins of all columns together."""
+        return int(self.offsets[-1])
+
+    @cached_property
+    def widths(self) -> Array:
+        return np.diff(self.offsets)
+
+    def stretch(self, number: int) -> slice:
+        """Where a column's bins lie."""
+        return slice(int(self.offsets[number]), int(self.offsets[number + 1]))

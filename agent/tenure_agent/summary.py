@@ -1,154 +1,168 @@
 """The Summary: one mergeable value per model version, role and stretch of time, from which every check is computed.
 
-Two summaries over the same reference add, counts exactly; so the same few integers serve every window and every replica.
+Two summaries over the same bins add; so the same few integers serve every window, every replica and every plot.
 """
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from tenure_agent.bins import CATEGORICAL, bin_values
-from tenure_agent.reference import Reference
+from tenure_agent.bins import Layout
 
 Array = npt.NDArray[Any]
-_SCALARS = ("rows", "missing", "infinite", "zeros")
-_MOMENTS = ("total", "squares", "low", "high")
+Hitters = dict[float | str, int]
+
+FORMAT = 2
+MAGNITUDES = 128
+HITTERS = 8
+INTEGERS = ("rows", "missing", "mistyped", "below", "above", "zeros")
+MOMENTS = ("total", "squares", "low", "high")
+
+
+class SummaryUnreadable(ValueError):
+    """Bytes that are no summary over these bins."""
 
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """Counts and moments of rows over a reference's bins.
+    """Counts and moments of rows over a layout of bins.
+
+    Addition is associative and commutative, exactly in all counts and within 1e-9 in `total` and `squares`.
 
     Parameters
     ----------
     counts
-        int64, flat over all columns as `Reference.offsets` lays them out. ±inf falls into the outer bins.
-    rows, missing, infinite, zeros
-        int64 per column: values present, absent, of them infinite, of them exactly zero.
+        int64, flat over all columns as `Layout.offsets` lays them out. ±inf falls into the outer bins.
+    magnitudes
+        int64 (columns, 128): finite values other than 0 by sign and power of two. Of the first 64, number j counts
+        values in (-2^(j-32), -2^(j-33)]; of the last 64, number 64 + j those in [2^(j-33), 2^(j-32)); the ends take
+        what is beyond them. So a new unit or a sentinel shows where the reference has no bins.
+    rows, missing, mistyped, below, above, zeros
+        int64 per column: values present; absent; of those, values of the other type (a text for a number); -inf; +inf;
+        exactly zero.
     total, squares
-        float64 per column: sum and sum of squares of finite values, less the reference's mean.
+        float64 per column: sum and sum of squares of finite values, less the column's centre.
     low, high
         float64 per column: least and greatest finite value; +inf and -inf while there is none.
+    hitters
+        Per column, single values that many rows share and that have no bin of their own, with at least how many rows.
+        A value with over 1/8 of the rows of each part that was summarised is among them, whatever the parts. `to_bytes`
+        keeps the 8 largest.
     """
 
     counts: Array
+    magnitudes: Array
     rows: Array
     missing: Array
-    infinite: Array
+    mistyped: Array
+    below: Array
+    above: Array
     zeros: Array
     total: Array
     squares: Array
     low: Array
     high: Array
+    hitters: tuple[Hitters, ...]
 
     @classmethod
-    def empty(cls, reference: Reference) -> Self:
+    def empty(cls, layout: Layout) -> Self:
         """The identity: added to any summary it changes nothing."""
-        n = len(reference.columns)
-        counts, integers, moments = np.zeros(int(reference.offsets[-1]), np.int64), np.zeros(n, np.int64), np.zeros(n)
-        low, high = np.full(n, np.inf), np.full(n, -np.inf)
-        return cls(counts, integers, integers, integers, integers, moments, moments, low, high)
+        n = len(layout)
+        integers, moments = np.zeros(n, np.int64), np.zeros(n)
+        return cls(
+            np.zeros(layout.bins, np.int64),
+            np.zeros((n, MAGNITUDES), np.int64),
+            *(integers for _ in INTEGERS),
+            moments,
+            moments,
+            np.full(n, np.inf),
+            np.full(n, -np.inf),
+            ({},) * n,
+        )
 
     def __add__(self, other: Summary) -> Summary:
         return Summary(
             self.counts + other.counts,
-            self.rows + other.rows,
-            self.missing + other.missing,
-            self.infinite + other.infinite,
-            self.zeros + other.zeros,
+            self.magnitudes + other.magnitudes,
+            *(getattr(self, name) + getattr(other, name) for name in INTEGERS),
             self.total + other.total,
             self.squares + other.squares,
             np.minimum(self.low, other.low),
             np.maximum(self.high, other.high),
+            tuple(map(_merged, self.hitters, other.hitters)),
         )
 
+    @property
+    def seen(self) -> Array:
+        """int64 per column: rows, with a value or without."""
+        return self.rows + self.missing
+
+    @property
+    def finite(self) -> Array:
+        """int64 per column: values that moments are of."""
+        return self.rows - self.below - self.above
+
     def to_bytes(self) -> bytes:
-        """A blob: the scalars, then the counts, sparse where that is smaller."""
-        index = np.flatnonzero(self.counts)
-        gaps = np.diff(index, prepend=0).astype("<u4")
-        sparse = struct.pack("<BI", 1, len(index)) + gaps.tobytes() + self.counts[index].astype("<u4").tobytes()
-        dense = struct.pack("<BI", 0, len(self.counts)) + self.counts.astype("<u4").tobytes()
-        body = min(sparse, dense, key=len)
-        scalars = [getattr(self, name).astype("<i8").tobytes() for name in _SCALARS]
-        moments = [getattr(self, name).astype("<f8").tobytes() for name in _MOMENTS]
-        return zlib.compress(struct.pack("<I", len(self.rows)) + b"".join(scalars + moments) + body, 1)
+        """Compressed; integers by bytes of equal weight, so that what is small or absent takes next to nothing."""
+        integers = np.concatenate(
+            [self.counts, self.magnitudes.ravel(), *(getattr(self, name) for name in INTEGERS)]
+        ).astype("<u8")
+        planes = np.ascontiguousarray(integers.view(np.uint8).reshape(-1, 8).T)
+        used = 8 - int((planes.any(1)[::-1].cumsum() == 0).sum())
+        moments = b"".join(getattr(self, name).astype("<f8").tobytes() for name in MOMENTS)
+        hitters = [_heaviest(found) for found in self.hitters]
+        said = json.dumps(hitters, separators=(",", ":")).encode() if any(hitters) else b""
+        head = struct.pack("<BBII", FORMAT, used, len(self.counts), len(self.rows))
+        packed = zlib.compressobj(6, zlib.DEFLATED, -15, 9)
+        return head + packed.compress(planes[:used].tobytes() + moments + said) + packed.flush()
 
     @classmethod
-    def from_bytes(cls, blob: bytes, bins: int) -> Self:
-        data = zlib.decompress(blob)
-        (n,) = struct.unpack_from("<I", data)
-        at = 4
-        fields = []
-        for dtype in ("<i8",) * len(_SCALARS) + ("<f8",) * len(_MOMENTS):
-            fields.append(np.frombuffer(data, dtype, n, at))
-            at += 8 * n
-        sparse, length = struct.unpack_from("<BI", data, at)
-        first = np.frombuffer(data, "<u4", length, at + 5)
-        if not sparse:
-            return cls(first.astype(np.int64), *fields)
-        counts = np.zeros(bins, np.int64)
-        counts[np.cumsum(first)] = np.frombuffer(data, "<u4", length, at + 5 + 4 * length)
-        return cls(counts, *fields)
+    def from_bytes(cls, blob: bytes, layout: Layout) -> Self:
+        """
+        Raises
+        ------
+        SummaryUnreadable
+            The bytes are damaged, or of other bins.
+        """
+        try:
+            format_, used, bins, n = struct.unpack_from("<BBII", blob)
+            if (format_, bins, n) != (FORMAT, layout.bins, len(layout)):
+                raise SummaryUnreadable(f"format {format_} with {bins} bins of {n} columns")
+            data = zlib.decompress(blob[10:], -15)
+            length = bins + n * (MAGNITUDES + len(INTEGERS))
+            planes = np.zeros((8, length), np.uint8)
+            planes[:used] = np.frombuffer(data, np.uint8, used * length).reshape(used, length)
+            integers = np.ascontiguousarray(planes.T).view("<u8").ravel().astype(np.int64)
+            at = used * length
+            moments = [np.frombuffer(data, "<f8", n, at + 8 * n * i) for i in range(len(MOMENTS))]
+            said = data[at + 8 * n * len(MOMENTS) :]
+            hitters = tuple(dict(map(tuple, found)) for found in json.loads(said)) if said else ({},) * n
+        except (struct.error, zlib.error, ValueError) as error:
+            raise SummaryUnreadable(str(error)) from error
+        after = np.split(integers[bins:], [n * (MAGNITUDES + i) for i in range(len(INTEGERS))])
+        return cls(integers[:bins], after[0].reshape(n, MAGNITUDES), *after[1:], *moments, hitters)
 
 
-def merge(reference: Reference, summaries: Iterable[Summary]) -> Summary:
+def merge(layout: Layout, summaries: Iterable[Summary]) -> Summary:
     """The sum of summaries; the empty one where there are none."""
-    merged = Summary.empty(reference)
-    for summary in summaries:
-        merged += summary
-    return merged
+    return reduce(add, summaries, Summary.empty(layout))
 
 
-def summarise(
-    reference: Reference, columns: Mapping[tuple[str, str], Array], groups: Array, n_groups: int
-) -> list[Summary]:
-    """Summaries of rows, one per group, in one pass over each column.
+def _merged(one: Hitters, other: Hitters) -> Hitters:
+    if not one or not other:
+        return one or other
+    return one | {value: one.get(value, 0) + rows for value, rows in other.items()}
 
-    Parameters
-    ----------
-    columns
-        (part, name) → float64 with NaN, or objects with None. A column that did not come is all missing.
-    groups
-        The group of each row, 0 … n_groups - 1.
-    """
-    n = len(reference.columns)
-    counts = np.zeros((n_groups, int(reference.offsets[-1])), np.int64)
-    integers = {name: np.zeros((n_groups, n), np.int64) for name in _SCALARS}
-    moments = {name: np.zeros((n_groups, n)) for name in _MOMENTS}
-    moments["low"][:] = np.inf
-    moments["high"][:] = -np.inf
-    sizes = np.bincount(groups, minlength=n_groups)
-    for i, column in enumerate(reference.columns):
-        values = columns.get(column.key)
-        if values is None:
-            integers["missing"][:, i] = sizes
-            continue
-        bins, present = bin_values(column, values)
-        of = groups[present]
-        width = column.bins
-        flat = np.bincount(of * width + bins, minlength=n_groups * width).reshape(n_groups, width)
-        counts[:, reference.offsets[i] : reference.offsets[i + 1]] = flat
-        integers["rows"][:, i] = flat.sum(1)
-        integers["missing"][:, i] = sizes - integers["rows"][:, i]
-        if column.kind == CATEGORICAL or values.dtype.kind == "O":
-            continue
-        finite = np.isfinite(values) & present
-        of, numbers = groups[finite], values[finite]
-        integers["infinite"][:, i] = integers["rows"][:, i] - np.bincount(of, minlength=n_groups)
-        integers["zeros"][:, i] = np.bincount(of, numbers == 0.0, minlength=n_groups)
-        centred = numbers - column.mean
-        moments["total"][:, i] = np.bincount(of, centred, minlength=n_groups)
-        moments["squares"][:, i] = np.bincount(of, centred**2, minlength=n_groups)
-        np.minimum.at(moments["low"][:, i], of, numbers)
-        np.maximum.at(moments["high"][:, i], of, numbers)
-    return [
-        Summary(counts[g], *(integers[name][g] for name in _SCALARS), *(moments[name][g] for name in _MOMENTS))
-        for g in range(n_groups)
-    ]
+
+def _heaviest(found: Hitters) -> list[tuple[float | str, int]]:
+    return sorted(found.items(), key=lambda item: (-item[1], str(item[0])))[:HITTERS]

@@ -4,30 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tenure_agent.bins import Array
 from tenure_agent.reference import Reference
 from tenure_agent.summary import Summary
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
     """One detector on all columns of a reference; float64 arrays, NaN where a column cannot be measured.
 
-    `statistic` is also the effect size; `p_value` the chance of one as large had nothing changed and rows were
-    independent.
+    `statistic` is also the effect size. `p_value` is the chance of one as large had nothing changed and were rows
+    independent; NaN where the detector has none.
     """
 
     statistic: Array
     p_value: Array
 
 
-Detector = Callable[[Reference, Summary], Measurement]
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """A pure function of a reference and a summary, vectorised over columns.
+
+    Parameters
+    ----------
+    floor
+        A statistic below it says nothing that matters, however certain it is.
+    explain
+        What it found in one column, in words: for columns whose statistic is over the floor.
+    """
+
+    name: str
+    measure: Callable[[Reference, Summary], Measurement]
+    floor: float
+    explain: Callable[[Reference, Summary, int], str]
 
 
 def column_sums(values: Array, offsets: Array) -> Array:

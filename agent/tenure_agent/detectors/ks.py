@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from tenure_agent.bins import NUMERIC
-from tenure_agent.detectors.detector import Array, Measurement, column_sums
+from tenure_agent.bins import Array
+from tenure_agent.detectors.detector import Detector, Measurement, column_sums
 from tenure_agent.reference import Reference
 from tenure_agent.summary import Summary
 
@@ -30,11 +30,11 @@ def kolmogorov_smirnov(reference: Reference, summary: Summary) -> Measurement:
     Examples
     --------
     >>> import numpy as np
-    >>> from tenure_agent.reference import build_reference
-    >>> from tenure_agent.summary import summarise
-    >>> key = ("feature", "x")
-    >>> reference = build_reference("m", "1", {key: np.arange(100.0)})
-    >>> [summary] = summarise(reference, {key: np.arange(100.0) + 50}, np.zeros(100, int), 1)
+    >>> from tenure_agent.builder import Rows, build_reference
+    >>> from tenure_agent.tally import summarise
+    >>> key, values = ("feature", "x"), np.sin(np.arange(100.0))
+    >>> reference = build_reference("m", "1", Rows({key: values}))
+    >>> [summary] = summarise(reference.layout, {key: values[:50]}, np.zeros(50, int), 1)
     >>> kolmogorov_smirnov(reference, summary).statistic
     array([0.5])
 
@@ -43,18 +43,12 @@ def kolmogorov_smirnov(reference: Reference, summary: Summary) -> Measurement:
     Smirnov, N. (1948). Table for estimating the goodness of fit of empirical distributions.
     Annals of Mathematical Statistics 19(2), 279-281.
     """
-    n = column_sums(reference.counts, reference.offsets).astype(float)
-    m = column_sums(summary.counts, reference.offsets).astype(float)
-    measurable = numeric(reference) & (n > 0) & (m > 0)
-    distance = greatest_distance(reference.counts, summary.counts, reference.offsets)
+    n, m = reference.summary.rows.astype(float), summary.rows.astype(float)
+    measurable = reference.layout.ordered & (n > 0) & (m > 0)
+    distance = greatest_distance(reference.summary.counts, summary.counts, reference.layout.offsets)
     with np.errstate(divide="ignore", invalid="ignore"):
         p_value = special.kolmogorov(distance * np.sqrt(n * m / (n + m)))
     return Measurement(np.where(measurable, distance, np.nan), np.where(measurable, p_value, np.nan))
-
-
-def numeric(reference: Reference) -> Array:
-    """Which columns have an order."""
-    return np.array([column.kind == NUMERIC for column in reference.columns], bool)
 
 
 def greatest_distance(first: Array, second: Array, starts: Array) -> Array:
@@ -71,3 +65,12 @@ def greatest_distance(first: Array, second: Array, starts: Array) -> Array:
     before = np.repeat(np.concatenate((zero, running), -1)[..., starts[:-1]], widths, -1)
     distance: Array = np.maximum.reduceat(np.abs(running - before), starts[:-1], -1)
     return np.where(distance < 1e-12, 0.0, distance)  # sums of shares carry rounding
+
+
+def explain(reference: Reference, summary: Summary, column: int) -> str:
+    """In words."""
+    distance = kolmogorov_smirnov(reference, summary).statistic[column]
+    return f"its values lie elsewhere (KS {distance:.2f})"
+
+
+KS = Detector("ks", kolmogorov_smirnov, 0.1, explain)

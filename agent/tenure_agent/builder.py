@@ -1,0 +1,107 @@
+"""References from rows: gone through three times, never held whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from tenure_agent.bins import Array, Layout, build_column
+from tenure_agent.coarse import Coarse
+from tenure_agent.losses import LossProfile
+from tenure_agent.reference import Reference
+from tenure_agent.summary import Summary, merge
+from tenure_agent.tally import summarise
+
+MAX_BLOCKS, MIN_BLOCK_ROWS = 256, 20
+AT_ONCE = 16  # blocks in memory
+
+
+class Source(Protocol):
+    """Rows in time order that can be gone through more than once.
+
+    Columns are by (part, name), part being "feature" or "output": float64 with NaN, bool, datetime64, or objects (text)
+    with None.
+    """
+
+    @property
+    def rows(self) -> int: ...
+
+    def sample(self) -> Mapping[tuple[str, str], Array]:
+        """All rows, or enough of them, spread evenly, to choose bins by."""
+
+    def chunks(self) -> Iterator[Mapping[tuple[str, str], Array]]:
+        """All rows in order."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Whole columns in memory."""
+
+    columns: Mapping[tuple[str, str], Array]
+
+    @property
+    def rows(self) -> int:
+        return max((len(values) for values in self.columns.values()), default=0)
+
+    def sample(self) -> Mapping[tuple[str, str], Array]:
+        return self.columns
+
+    def chunks(self) -> Iterator[Mapping[tuple[str, str], Array]]:
+        yield self.columns
+
+
+def build_reference(
+    model: str,
+    version: str,
+    source: Source,
+    *,
+    declared: Mapping[str, str] | None = None,
+    losses: Sequence[LossProfile] = (),
+    told: str = "",
+    span: tuple[int, int] = (0, 0),
+) -> Reference:
+    """A reference from rows, gone through three times: for the bins, for the counts, for the blocks.
+
+    Parameters
+    ----------
+    declared
+        Column name → numeric, categorical, boolean or ignore.
+    told
+        Where the rows are from, in words.
+    span
+        Event times of the first and the last row, in microseconds since 1970 UTC.
+    """
+    bins, notices = [], []
+    for (part, name), values in source.sample().items():
+        column = build_column(name, part, values, (declared or {}).get(name))
+        if isinstance(column, str):
+            notices.append(f"{name}: left out, {column}")
+        else:
+            bins.append(column)
+    layout = Layout(bins)
+    n = min(MAX_BLOCKS, source.rows // MIN_BLOCK_ROWS) if bins else 0
+    summary = merge(layout, (part for _, part in _parts(layout, source, n)))
+    coarse = Coarse(layout, summary)
+    blocks = np.zeros((n, int(coarse.starts[-1])), np.int64)
+    for block, part in _parts(layout, source, n) if n else ():
+        blocks[block] += coarse.counts(part)
+    return Reference(model, version, layout.columns, summary, blocks, span, tuple(losses), told, tuple(notices))
+
+
+def _parts(layout: Layout, source: Source, blocks: int) -> Iterator[tuple[int, Summary]]:
+    """Summaries of a source's rows, none of more than one block, with the block's number."""
+    rows, done = max(source.rows, 1), 0
+    for columns in source.chunks():
+        length = max((len(values) for values in columns.values()), default=0)
+        block = (np.arange(done, done + length) * max(blocks, 1)) // rows
+        done += length
+        first = int(block[0]) if length else 0
+        for low in range(first, int(block[-1]) + 1 if length else 0, AT_ONCE):
+            here = slice(*np.searchsorted(block, (low, low + AT_ONCE)).tolist())
+            groups = block[here] - low
+            found = summarise(layout, {key: values[here] for key, values in columns.items()}, groups, AT_ONCE)
+            present = np.unique(groups).tolist()
+            yield from ((low + group, found[group]) for group in present)

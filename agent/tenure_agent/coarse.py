@@ -1,0 +1,51 @@
+"""The few bins by which one window is held against another."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tenure_agent.bins import Array, Layout
+from tenure_agent.summary import Summary
+
+BINS, ATOM, TOP = 10, 0.08, 12
+
+
+class Coarse:
+    """Coarse bins of all columns, laid end to end.
+
+    About ten of equal mass in a numeric column, a value with 8 % of the reference's rows alone; the twelve most frequent
+    categories and one for the others; and in every column, last, one for what is missing.
+
+    Parameters
+    ----------
+    summary
+        Of the reference, whose bins these are.
+    """
+
+    def __init__(self, layout: Layout, summary: Summary) -> None:
+        numbers, starts = [], [0]
+        for i, column in enumerate(layout.columns):
+            counts = summary.counts[layout.stretch(i)]
+            own = _numeric(counts) if column.ordered else np.minimum(np.arange(column.width), TOP)
+            numbers.append(own + starts[-1])
+            starts.append(starts[-1] + int(own[-1]) + 2)
+        self.starts: Array = np.array(starts, np.int64)
+        self.missing: Array = self.starts[1:] - 1
+        self._of: Array = np.concatenate(numbers) if numbers else np.empty(0, np.int64)
+
+    def counts(self, summary: Summary) -> Array:
+        """int64 (coarse bins): a summary over them."""
+        found: Array = np.bincount(self._of, summary.counts, minlength=int(self.starts[-1])).astype(np.int64)
+        found[self.missing] = summary.missing
+        return found
+
+
+def _numeric(counts: Array) -> Array:
+    rows = max(int(counts.sum()), 1)
+    alone = counts >= rows * ATOM
+    rest = np.where(alone, 0, counts)
+    middle = (np.cumsum(rest) - rest / 2) / max(int(rest.sum()), 1)
+    parts = max(1, round(BINS * rest.sum() / rows))
+    groups = np.minimum(np.floor(middle * parts), parts - 1)
+    edge = (np.diff(groups) != 0) | alone[1:] | alone[:-1]
+    return np.cumsum(np.concatenate(([0], edge))).astype(np.int64)
