@@ -39,6 +39,22 @@ class Coarse:
         found[self.missing] = summary.missing
         return found
 
+    def __len__(self) -> int:
+        return len(self.missing)
+
+    def sums(self, values: Array) -> Array:
+        """(…, bins) → (…, columns)."""
+        if not len(self):
+            return np.zeros((*values.shape[:-1], 0), values.dtype)
+        found: Array = np.add.reduceat(values, self.starts[:-1], axis=-1)
+        return found
+
+    def shares(self, counts: Array) -> Array:
+        """float64 (…, bins): of each column's rows; 0 where it has none."""
+        rows = np.repeat(np.maximum(self.sums(counts), 1), np.diff(self.starts), axis=-1)
+        found: Array = counts / rows
+        return found
+
 
 def _numeric(counts: Array) -> Array:
     rows = max(int(counts.sum()), 1)

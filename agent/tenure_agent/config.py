@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from tenure_agent.faults import ConfigError, Fault, faults_of
-from tenure_agent.units import Duration, Size
+from tenure_agent.units import Duration, Often, Rate, Size
 
 METRICS = {
     "binary": ("accuracy", "precision", "recall", "f1", "auc_roc", "brier"),
@@ -102,14 +102,16 @@ class ReferenceConfig(Section):
 
 class DriftConfig(Section):
     every: Duration = timedelta(minutes=5)
-    window: Duration = timedelta(hours=1)
+    window: Duration | None = None  # the shortest that holds min_rows, with two thirds to spare; at least an hour
     min_rows: int = Field(default=300, ge=30)
-    open_after: int = Field(default=3, ge=1)  # of the last open_after + 1 checks
-    close_after: int | None = Field(default=None, ge=1)  # quiet checks in a row; default: as many as one window spans
+    false_alarms: Rate = Often(1, timedelta(days=90))  # episodes of drift where nothing changed
 
-    @property
-    def quiet_checks(self) -> int:
-        return self.close_after or max(3, math.ceil(self.window / self.every))
+    @field_validator("window")
+    @classmethod
+    def _ten_blocks(cls, value: timedelta | None) -> timedelta | None:
+        if value is not None and value < timedelta(seconds=10):
+            raise ValueError("10s or more: a window is judged in ten blocks")
+        return value
 
 
 class PerformanceConfig(Section):
@@ -120,6 +122,8 @@ class PerformanceConfig(Section):
     label_delay: Duration = timedelta(0)
     window: Duration = timedelta(days=7)
     min_labels: int = Field(default=500, ge=50)
+    open_after: int = Field(default=3, ge=1)  # of the last open_after + 1 checks
+    close_after: int | None = Field(default=None, ge=1)  # quiet checks in a row; default: as many as a window spans
 
     @field_validator("metric")
     @classmethod
@@ -153,10 +157,15 @@ class ModelConfig(Section):
     task: Literal["binary", "multiclass", "regression"] | None = None
     mode: Literal["observe", "advise", "act"] = "advise"
     reference: ReferenceConfig = ReferenceConfig()
-    columns: Mapping[str, Literal["numeric", "categorical", "ignore"]] = Field(default_factory=dict)
+    columns: Mapping[str, Literal["numeric", "categorical", "boolean", "ignore"]] = Field(default_factory=dict)
     drift: DriftConfig = DriftConfig()
     performance: PerformanceConfig = PerformanceConfig()
     retrain: RetrainConfig = RetrainConfig()
+
+    @property
+    def quiet_checks(self) -> int:
+        """How many in a row end a performance episode."""
+        return self.performance.close_after or max(3, math.ceil(self.performance.window / self.drift.every))
 
     @field_validator("performance")
     @classmethod

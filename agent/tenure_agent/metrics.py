@@ -6,7 +6,7 @@ import math
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from tenure_agent.records import Decision, Level, Verdict
+from tenure_agent.records import SCORE, SURPRISE, Decision, Level, Verdict
 
 MAX_SERIES_NAMES = 200
 MAX_LABEL = 256
@@ -65,6 +65,10 @@ class Metrics:
         self.threshold = gauge(
             "drift_threshold", "What the statistic must reach before it counts.", *MODEL, "column", "detector"
         )
+        self.score = gauge("drift_score", "How surprising the last window was; 1 and more is a surprise.", *MODEL)
+        self.blind = gauge(
+            "drift_unjudgeable", "1 where a column moves so much by itself that nothing could surprise.", *MODEL, "column"
+        )
         self.missing = gauge("missing_ratio", "Share of rows without a value in the last window.", *MODEL, "column")
         self.performance = gauge("performance", "A quality metric over the last window.", *MODEL, "metric")
         self.labels = gauge("labelled_predictions", "Labelled predictions at hand for the last check.", *MODEL)
@@ -99,9 +103,12 @@ class Metrics:
             column = self._capped("column", reading.column)
             self.statistic.labels(*labels, column, reading.detector).set(reading.statistic)
             self.threshold.labels(*labels, column, reading.detector).set(reading.threshold)
+            if reading.detector == SURPRISE:
+                self.blind.labels(*labels, column).set(reading.level is Level.INSUFFICIENT_DATA)
         for name, value in verdict.measures.items():
             if math.isfinite(value):
-                self.performance.labels(*labels, name).set(value)
+                gauge = self.score.labels(*labels) if name == SCORE else self.performance.labels(*labels, name)
+                gauge.set(value)
 
     def show_missing(self, model: str, version: str, column: str, share: float) -> None:
         self.missing.labels(*self.known(model, version), self._capped("column", column)).set(share)

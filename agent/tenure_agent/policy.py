@@ -6,8 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tenure_agent.checks.drift import describe
-from tenure_agent.records import Action, Decision, Level, Reading, Trigger, Urgency, Verdict
+from tenure_agent.records import SURPRISE, Action, Decision, Level, Reading, Trigger, Urgency, Verdict
+
+ALARMING = frozenset({Level.WARNING, Level.CRITICAL})
+NAMED = 3  # columns in a sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +64,24 @@ def decide(situation: Situation) -> Decision | None:
 
 
 def _cause(s: Situation) -> str:
-    moved = sorted((r for r in s.drift.readings if r.level is not Level.OK), key=lambda r: -r.statistic / r.threshold)
-    if s.drift.level in {Level.WARNING, Level.CRITICAL} and moved:
-        return f"{_capital(s.performance.reason)}; meanwhile {describe(moved)}."
-    return f"{_capital(s.performance.reason)}; no input moved enough to explain it."
+    moved = _moved(s.drift)
+    if not moved:
+        return f"{_capital(s.performance.reason)}; no input moved enough to explain it."
+    if s.drift.level in ALARMING:
+        return f"{_capital(s.performance.reason)}; meanwhile {s.drift.reason}."
+    columns = list(dict.fromkeys(reading.column for reading in moved))
+    more = f" and {len(columns) - NAMED} more" if len(columns) > NAMED else ""
+    return f"{_capital(s.performance.reason)}; meanwhile {', '.join(columns[:NAMED])}{more} moved."
+
+
+def _moved(drift: Verdict) -> list[Reading]:
+    """What surprised, the most surprising first."""
+    alarming = [reading for reading in drift.readings if reading.level in ALARMING]
+    return sorted(alarming, key=lambda r: (r.detector != SURPRISE, -r.statistic / max(r.threshold, 1e-9)))
 
 
 def _retrain(s: Situation, trigger: Trigger, urgency: Urgency, reason: str) -> Decision:
-    moved = [_evidence(r) for r in s.drift.readings if r.level is not Level.OK]
+    moved = [_evidence(reading) for reading in _moved(s.drift)]
     # JSON has no NaN, and receivers need not be Python.
     measures = {name: value for name, value in s.performance.measures.items() if math.isfinite(value)}
     evidence: Mapping[str, object] = {

@@ -7,8 +7,9 @@ version's own first live rows. Summaries over it grow by the rows stored since t
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,32 +18,53 @@ import numpy as np
 import numpy.typing as npt
 
 from tenure_agent import losses
-from tenure_agent.bins import CATEGORICAL, NUMERIC, ColumnReference, as_texts
+from tenure_agent.bins import CATEGORICAL, as_texts
+from tenure_agent.builder import Rows, build_reference
+from tenure_agent.checks.drift import Settings
 from tenure_agent.config import Config
-from tenure_agent.records import MICROS, Window
-from tenure_agent.reference import Reference, build_reference
+from tenure_agent.past import WINDOW, Step
+from tenure_agent.records import MICROS, Verdict
+from tenure_agent.reference import Reference
 from tenure_agent.store import Database, outcomes, predictions, references, summaries
+from tenure_agent.store import steps as steps_store
 from tenure_agent.store.catalogue import Column, Model
 from tenure_agent.store.database import Cursor
-from tenure_agent.summary import Summary, merge, summarise
+from tenure_agent.store.predictions import CHAMPION
+from tenure_agent.summary import Summary
+from tenure_agent.surprise import margin_of
+from tenure_agent.tally import summarise
+from tenure_agent.track import Track
 
 logger = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
-MINUTE, HOUR = 60 * MICROS, 3600 * MICROS
-CHUNK_ROWS = 200_000
+MINUTE = 60 * MICROS
+CHUNK_ROWS = 100_000
+AT_ONCE = 64  # buckets summarised together
+TARGET_SHARE, MIN_SHARE, OF_REFERENCE = 5 / 3, 0.6, 5  # rows a window is to hold, and at least holds
+SHORTEST_BLOCK, LONGEST_BLOCK = 6, 3 * 24 * 60  # minutes
+SETTLE = 10 * MICROS  # by the wall, rows may still be on their way when a block is over
 PROFILE_ROWS = 5000
 MIN_PROFILE_ROWS = 1000
 
 
 class Profiles:
-    """References and summaries of all versions of one store."""
+    """References, summaries and tracks of all versions of one store.
 
-    def __init__(self, database: Database, config: Config, clock: Callable[[], int]) -> None:
+    Parameters
+    ----------
+    coarse
+        Summarise by blocks of a window, not by minutes: for a replay, whose summaries nobody asks for later.
+    """
+
+    def __init__(self, database: Database, config: Config, clock: Callable[[], int], *, coarse: bool = False) -> None:
         self._database = database
         self._config = config
         self._clock = clock
+        self._coarse = coarse
+        self._settle = SETTLE if config.clock == "wall" else 0
         self._known: dict[tuple[int, int], Reference] = {}
+        self._tracks: dict[tuple[int, int], Track] = {}
 
     async def reference(self, model: Model, version: int) -> Reference | None:
         """A version's reference; None while there are too few rows to take it from."""
@@ -81,12 +103,16 @@ class Profiles:
             if column.kinds == {"DATETIME"}:
                 declared.setdefault(column.name, "ignore")  # time always moves on
         values = {(column.part, column.name): read_column(column, rows) for column in columns}
-        source = f"the first {settings.first_rows:,} live rows"
-        return build_reference(model.name, model.version_name(version), values, declared=declared, source=source), True
+        told = f"the first {settings.first_rows:,} live rows"
+        span = (int(rows["time"].min()), int(rows["time"].max()))
+        return build_reference(
+            model.name, model.version_name(version), Rows(values), declared=declared, told=told, span=span
+        ), True
 
     def _save(self, cursor: Cursor, model: Model, version: int, reference: Reference) -> None:
         references.save(cursor, model.number, version, reference, self._clock())
         summaries.reset(cursor, model.number, version)
+        steps_store.reset(cursor, model.number, version)
 
     async def learn_losses(self, model: Model, version: int, reference: Reference, now: int) -> Reference:
         """A reference without losses takes them from the version's own first labels, once there are enough."""
@@ -106,24 +132,78 @@ class Profiles:
         self._known[model.number, version] = reference
         return reference
 
-    async def window(
-        self, model: Model, version: int, reference: Reference, window: Window, bucket: int
-    ) -> tuple[Summary, int]:
-        """The summary of a version's champion rows over a window, and how many rows that is."""
-        while await self._advance(model, version, reference, bucket):
+    async def judge(
+        self, model: Model, version: int, reference: Reference, now: int
+    ) -> list[tuple[Verdict, Step]] | None:
+        """Summarise what is new, and judge every block that is over at an event time; None while no window is known."""
+        track = await self._track(model, version, reference)
+        if track is None:
+            return None
+        while await self._advance(model, version, track):
             pass
+        drift = self._config.model(model.name).drift
+        window = dt.timedelta(microseconds=track.length * WINDOW)
+        most = round(MIN_SHARE * min(TARGET_SHARE * drift.min_rows, reference.rows / OF_REFERENCE))
+        settings = Settings(min(drift.min_rows, most), margin_of(drift.false_alarms.windows(window)))
+        done = await asyncio.to_thread(lambda: list(track.judge(now - self._settle, settings)))
+        steps = [step for _, step in done]
+        if steps:
+            await self._database.async_write(
+                lambda cursor: steps_store.append(cursor, model.number, version, reference.hash, track.length, steps)
+            )
+        return done
 
-        def read(cursor: Cursor) -> list[bytes]:
-            return summaries.between(cursor, model.number, version, predictions.CHAMPION, reference.hash, window)
+    def missing(self, model: Model, version: int) -> dict[str, float]:
+        """Share of rows without a value in the newest window judged, by column."""
+        track = self._tracks[model.number, version]
+        if track.newest is None:
+            return {}
+        summary, columns = track.newest.summary, track.reference.columns
+        seen = summary.seen.tolist()
+        return {c.name: m / n for c, m, n in zip(columns, summary.missing.tolist(), seen, strict=True) if n}
 
-        blobs = await self._database.async_read(read)
-        bins = int(reference.offsets[-1])
-        merged = merge(reference, (Summary.from_bytes(blob, bins) for blob in blobs))
-        rows = int((merged.rows + merged.missing).max(initial=0))
-        return merged, rows
+    async def _track(self, model: Model, version: int, reference: Reference) -> Track | None:
+        key = model.number, version
+        known = self._tracks.get(key)
+        if known is None or known.reference.hash != reference.hash:
+            found = await self._database.async_read(lambda cursor: self._resume(cursor, model, version, reference))
+            if found is None:
+                return None
+            self._tracks[key] = known = found
+        return known
 
-    async def _advance(self, model: Model, version: int, reference: Reference, bucket: int) -> bool:
+    def _resume(self, cursor: Cursor, model: Model, version: int, reference: Reference) -> Track | None:
+        """A version's track as it was left, or a new one."""
+        length = self._length(cursor, model, version, reference)
+        if length is None:
+            return None
+        steps = steps_store.newest(cursor, model.number, version, reference.hash, length)
+        track = Track(reference, length, steps)
+        since = 0 if track.past.next is None else (track.past.next - WINDOW) * length
+        for time, blob in summaries.since(cursor, model.number, version, CHAMPION, reference.hash, since):
+            track.add(time, Summary.from_bytes(blob, reference.layout))
+        return track
+
+    def _length(self, cursor: Cursor, model: Model, version: int, reference: Reference) -> int | None:
+        """Of a block in microseconds: a tenth of the window that is configured, was chosen before, or holds enough rows."""
+        drift = self._config.model(model.name).drift
+        if drift.window is not None:
+            return max(1, drift.window // dt.timedelta(microseconds=1) // WINDOW)
+        known = steps_store.length(cursor, model.number, version, reference.hash)
+        if known is not None:
+            return known
+        rows, span = reference.rows, reference.span[1] - reference.span[0]
+        if not span:
+            rows, span = predictions.extent(cursor, model, version)
+            if rows < drift.min_rows:
+                return None
+        wanted = min(TARGET_SHARE * drift.min_rows, reference.rows / OF_REFERENCE)
+        blocks = -(-round(span * wanted / max(rows, 1)) // (MINUTE * WINDOW))  # of whole minutes
+        return min(max(blocks, SHORTEST_BLOCK), LONGEST_BLOCK) * MINUTE
+
+    async def _advance(self, model: Model, version: int, track: Track) -> bool:
         """Summarise the next rows that are not summarised yet; False when there were none."""
+        reference = track.reference
 
         def read(cursor: Cursor) -> tuple[int, dict[str, Array]]:
             after = summaries.watermark(cursor, model.number, version)
@@ -135,11 +215,17 @@ class Profiles:
         upto, rows = await self._database.async_read(read)
         if not rows:
             return False
-        found = await asyncio.to_thread(_summaries, model, reference, rows, bucket)
+        found = await asyncio.to_thread(lambda: list(_summaries(model, reference, rows, self._bucket(track))))
         await self._database.async_write(
             lambda cursor: summaries.append(cursor, model.number, version, reference.hash, upto, found)
         )
+        for role, time, summary in found:
+            if role == CHAMPION:
+                track.add(time, summary)
         return True
+
+    def _bucket(self, track: Track) -> int:
+        return track.length if self._coarse or track.length % MINUTE else MINUTE
 
 
 def needed(model: Model, reference: Reference) -> Sequence[Column]:
@@ -155,23 +241,29 @@ def read_column(column: Column, rows: Mapping[str, Array], kind: str | None = No
         return as_texts(only) if kind == CATEGORICAL else only
     if numbers is None:
         return texts
-    if kind == NUMERIC or (kind is None and np.isfinite(numbers).sum() > sum(text is not None for text in texts)):
+    if (kind is not None and kind != CATEGORICAL) or (kind is None and np.isfinite(numbers).sum() > sum(text is not None for text in texts)):
         return numbers
     return np.where([text is not None for text in texts], texts, as_texts(numbers))
 
 
 def _summaries(
     model: Model, reference: Reference, rows: Mapping[str, Array], bucket: int
-) -> list[tuple[int, int, Summary]]:
-    """(role, bucket, summary) of rows just read."""
-    buckets = rows["time"] // bucket
-    keys, groups = np.unique(np.stack([rows["role"].astype(np.int64), buckets]), axis=1, return_inverse=True)
+) -> Iterator[tuple[int, int, Summary]]:
+    """(role, time, summary) of rows just read, by buckets of event time."""
+    keys, groups = np.unique(
+        np.stack([rows["role"].astype(np.int64), rows["time"] // bucket]), axis=1, return_inverse=True
+    )
+    order = np.argsort(groups.ravel(), kind="stable")
+    groups = groups.ravel()[order]
     values = {
-        column.key: read_column(model.columns[column.key], rows, column.kind) for column in _present(model, reference)
+        column.key: read_column(model.columns[column.key], rows, column.kind)[order]
+        for column in reference.columns
+        if column.key in model.columns
     }
-    found = summarise(reference, values, groups.ravel(), keys.shape[1])
-    return [(int(role), int(at) * bucket, summary) for (role, at), summary in zip(keys.T.tolist(), found, strict=True)]
-
-
-def _present(model: Model, reference: Reference) -> list[ColumnReference]:
-    return [column for column in reference.columns if column.key in model.columns]
+    for low in range(0, keys.shape[1], AT_ONCE):
+        here = slice(*np.searchsorted(groups, (low, low + AT_ONCE)).tolist())
+        part = keys[:, low : low + AT_ONCE].T.tolist()
+        found = summarise(
+            reference.layout, {key: array[here] for key, array in values.items()}, groups[here] - low, len(part)
+        )
+        yield from ((role, time * bucket, summary) for (role, time), summary in zip(part, found, strict=True))

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 MICROS = 1_000_000
+SURPRISE, SCORE = "surprise", "score"  # the drift check's own reading, and its measure
 FEATURE, OUTPUT = "feature", "output"  # the two parts of a row that have columns
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -74,7 +75,7 @@ class Reading:
     column: str
     detector: str
     statistic: float
-    p_value: float
+    p_value: float | None
     threshold: float
     n: int
     level: Level

@@ -22,8 +22,8 @@ from tenure_agent.episodes import settle
 from tenure_agent.measures import LOWER_IS_BETTER, default_metric
 from tenure_agent.metrics import Metrics
 from tenure_agent.policy import Situation, decide
-from tenure_agent.profiles import HOUR, MINUTE, Profiles
-from tenure_agent.records import Action, Decision, Level, Verdict, Window
+from tenure_agent.profiles import Profiles
+from tenure_agent.records import MICROS, Action, Decision, Level, Verdict, Window
 from tenure_agent.reference import Reference
 from tenure_agent.scheduler import schedule_due
 from tenure_agent.store import Database, decisions, outcomes, predictions, verdicts
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 MOST_LABELS = 16_000
 ENOUGH_LABELS = 8000
 FAST_LABELS = 1_000_000
-LABEL_HORIZON = 60 * 24 * HOUR
+LABEL_HORIZON = 60 * 24 * 3600 * MICROS
 UNJUDGED = frozenset({Level.INSUFFICIENT_DATA, Level.ERROR})
 
 
@@ -74,7 +74,8 @@ class Reviewer:
         self._metrics = metrics
         self._clock = clock
         self._lock = asyncio.Lock()  # two at once would count rows twice, and decide twice
-        self._histories: dict[tuple[int, int, str], deque[tuple[Level, Level]]] = {}
+        self._histories: dict[tuple[int, int], deque[tuple[Level, Level]]] = {}  # of performance
+        self._said: dict[tuple[int, int], Verdict] = {}  # of drift, newest
         self.profiles = Profiles(database, config, clock)
 
     async def review(self, name: str, now: int) -> list[Verdict]:
@@ -97,7 +98,9 @@ class Reviewer:
         labelled = await self._database.async_read(lambda cursor: self._labels(cursor, model, version, now))
         if reference is not None and not reference.losses:
             reference = await self.profiles.learn_losses(model, version, reference, now)
-        drift, drift_alone = await self._drift(model, version, reference, now, broken)
+        before = self._said.get((model.number, version))
+        judged = await self._drift(model, version, reference, now, broken)
+        drift = judged[-1]
         performance, performance_alone, emergency = self._performance(model, version, reference, labelled, now)
         decision = None
         retrain = config.retrain
@@ -118,10 +121,12 @@ class Reviewer:
                 open_retrain=_still_open(past, config, now),
             )
             decision = decide(situation)
-        said = [(drift, drift_alone), (performance, performance_alone)]
+        news = [(verdict, verdict.level) for verdict in judged if verdict is not before]
+        said = [*news, (performance, performance_alone)]
         await self._database.async_write(lambda cursor: self._keep(cursor, model, version, said, decision))
-        for verdict, alone in said:
-            self._remember(model, version, verdict, alone)
+        if performance_alone not in UNJUDGED:
+            self._histories[model.number, version].append((performance_alone, performance.level))
+        for verdict, _ in said:
             self._metrics.show_verdict(verdict)
         self._metrics.labels.labels(*self._metrics.known(name, drift.version)).set(len(labelled))
         if decision is not None:
@@ -134,11 +139,10 @@ class Reviewer:
     def _labels(self, cursor: Cursor, model: Model, version: int, now: int) -> Labelled:
         """The newest labelled predictions; the histories of a version's checks on its first review."""
         config = self._config.model(model.name)
-        depth = config.drift.open_after + config.drift.quiet_checks
-        for check in (drift_check.CHECK, performance_check.CHECK):
-            if (model.number, version, check) not in self._histories:
-                found = verdicts.recent(cursor, model.number, version, check, depth)
-                self._histories[model.number, version, check] = deque(found, maxlen=depth)
+        depth = config.performance.open_after + config.quiet_checks
+        if (model.number, version) not in self._histories:
+            found = verdicts.recent(cursor, model.number, version, performance_check.CHECK, depth)
+            self._histories[model.number, version] = deque(found, maxlen=depth)
         span = _micros(config.performance.window) * 4 + _micros(config.performance.label_delay)
         labelled = outcomes.labelled(cursor, model, version, since=now - span, known=now, newest=MOST_LABELS)
         if len(labelled) < ENOUGH_LABELS and span < LABEL_HORIZON:  # a slow stream: look further back
@@ -163,39 +167,40 @@ class Reviewer:
             new_rows=predictions.rows_between(cursor, model, since, now) if config.retrain.new_rows else 0,
         )
 
-    def _remember(self, model: Model, version: int, verdict: Verdict, alone: Level) -> None:
-        if alone not in UNJUDGED:
-            self._histories[model.number, version, verdict.check].append((alone, verdict.level))
-
     async def _drift(
         self, model: Model, version: int, reference: Reference | None, now: int, broken: str
-    ) -> tuple[Verdict, Level]:
-        config = self._config.model(model.name)
-        bucket = bucket_of(config)
-        end = -(-now // bucket) * bucket
-        window = Window(end - max(_micros(config.drift.window), bucket), end)
+    ) -> list[Verdict]:
+        """What is new to say, the newest last; where nothing is, what was said last."""
         name = model.version_name(version)
 
-        def plain(level: Level, reason: str) -> tuple[Verdict, Level]:
-            return Verdict(model.name, name, drift_check.CHECK, level, reason, window, 0), level
+        def plain(level: Level, reason: str) -> list[Verdict]:
+            return [Verdict(model.name, name, drift_check.CHECK, level, reason, Window(now, now), 0)]
 
         if broken:
             return plain(Level.ERROR, f"the check failed: {broken}")
         if reference is None:
-            needed = config.reference.first_rows
+            needed = self._config.model(model.name).reference.first_rows
             return plain(Level.INSUFFICIENT_DATA, f"no reference yet: it is taken from the first {needed:,} rows")
         try:
-            summary, rows = await self.profiles.window(model, version, reference, window, bucket)
-            verdict = drift_check.check_drift(reference, summary, window, rows, config.drift.min_rows)
+            judged = await self.profiles.judge(model, version, reference, now)
         except Exception as error:
             logger.exception("the drift check of %(model)s failed", {"model": model.name})
             return plain(Level.ERROR, f"the check failed: {error!r}")
-        for i, column in enumerate(reference.columns):
-            seen = int(summary.rows[i] + summary.missing[i])
-            if seen:
-                self._metrics.show_missing(model.name, name, column.name, int(summary.missing[i]) / seen)
-        verdict = replace(verdict, model=model.name, version=name)
-        return self._settled(model, version, verdict, config), verdict.level
+        if judged is None:
+            return plain(Level.INSUFFICIENT_DATA, "too few rows yet to tell how long a window must be")
+        said = [replace(verdict, model=model.name, version=name) for verdict, _ in judged]
+        key = model.number, version
+        before = self._said.get(key)
+        if not said:
+            return [before] if before else plain(Level.INSUFFICIENT_DATA, "no block of a window is over yet")
+        self._said[key] = said[-1]
+        for column, share in self.profiles.missing(model, version).items():
+            self._metrics.show_missing(model.name, name, column, share)
+        return [
+            verdict
+            for last, verdict in zip([before, *said], said, strict=False)
+            if verdict is said[-1] or last is None or last.level is not verdict.level
+        ]
 
     def _performance(
         self, model: Model, version: int, reference: Reference | None, found: Labelled, now: int
@@ -233,9 +238,9 @@ class Reviewer:
         """The verdict people see: its level after episodes, and a reason that says where level and check differ."""
         if verdict.level in UNJUDGED:
             return verdict
-        history = self._histories[model.number, version, verdict.check]
+        history = self._histories[model.number, version]
         before = history[-1][1] if history else Level.OK
-        open_after, close_after = config.drift.open_after, config.drift.quiet_checks
+        open_after, close_after = config.performance.open_after, config.quiet_checks
         alone = [*(alone for alone, _ in history), verdict.level]
         level = settle(alone, before, open_after=open_after, close_after=close_after)
         reason = verdict.reason
@@ -258,12 +263,6 @@ class Reviewer:
         if decision is not None:
             state = decisions.PENDING if self._config.control.url else decisions.RECORDED
             decisions.save(cursor, model.number, version, decision, self._clock(), state)
-
-
-def bucket_of(config: ModelConfig) -> int:
-    """The stretch of time one summary covers: an hour for windows of a day or more, else a minute."""
-    window, every = _micros(config.drift.window), _micros(config.drift.every)
-    return HOUR if window >= 24 * HOUR and every % HOUR == 0 else MINUTE
 
 
 def _still_open(past: Past, config: ModelConfig, now: int) -> bool:

@@ -1,8 +1,9 @@
-"""Durations and sizes as people write them: 30s 15m 6h 14d, 256MiB 2GiB."""
+"""Durations, sizes and rates as people write them: 30s 15m 6h 14d, 256MiB 2GiB, 1 per 90d."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated
 
@@ -56,5 +57,40 @@ def show_size(value: int) -> str | int:
     return f"{value // SIZES[unit]}{unit}" if unit else value
 
 
+@dataclass(frozen=True, slots=True)
+class Often:
+    """So many in so long."""
+
+    times: int
+    span: timedelta
+
+    def windows(self, window: timedelta) -> float:
+        """How many windows side by side go by between two."""
+        return self.span / window / self.times
+
+
+def read_rate(value: object) -> Often:
+    """
+    Raises
+    ------
+    ValueError
+        With what a rate looks like.
+    """
+    if isinstance(value, Often):
+        return value
+    match = re.fullmatch(r"\s*([1-9]\d*)\s+per\s+(\S+)\s*", value) if isinstance(value, str) else None
+    try:
+        if match and (span := read_duration(match[2])):
+            return Often(int(match[1]), span)
+    except ValueError:
+        pass
+    raise ValueError("a rate such as 1 per 90d")
+
+
+def show_rate(value: Often) -> str:
+    return f"{value.times} per {show_duration(value.span)}"
+
+
 Duration = Annotated[timedelta, BeforeValidator(read_duration), PlainSerializer(show_duration)]
 Size = Annotated[int, BeforeValidator(read_size), PlainSerializer(show_size)]
+Rate = Annotated[Often, BeforeValidator(read_rate), PlainSerializer(show_rate)]

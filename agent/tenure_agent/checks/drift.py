@@ -1,89 +1,173 @@
-"""Did inputs or outputs move away from the reference?"""
+"""Did inputs or outputs move further than they do by themselves?
+
+Surprise decides whether (see `tenure_agent.surprise`), detectors say what: one sentence names the columns and, of all that
+detectors found in them, the most telling.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from tenure_agent.detectors import DETECTORS
-from tenure_agent.detectors.detector import Measurement
-from tenure_agent.movement import Movement, own_movement
-from tenure_agent.records import Level, Reading, Verdict, Window
+from tenure_agent.bins import Array
+from tenure_agent.detectors import DETECTORS, Measurement, measure_all
+from tenure_agent.null import Null, Nulls
+from tenure_agent.past import WINDOW, Past, Step
+from tenure_agent.records import SCORE, SURPRISE, Level, Reading, Verdict, Window
 from tenure_agent.reference import Reference
 from tenure_agent.summary import Summary
+from tenure_agent.surprise import CLOSE_AFTER, OPEN_AFTER, OPEN_OF, Surprise, episode, surprise
 
 CHECK = "drift"
 FALSE_DISCOVERY_RATE = 0.01
-# Effect floors: below the first a difference does not matter however certain it is; the second is grave.
-FLOORS = {"ks": (0.1, 0.2), "psi": (0.1, 0.25)}
-# Surprise: times the largest statistic among the reference's own stretches of that length.
-MARGINS = (1.5, 2.5)
+ALWAYS = ("ks", "psi", "missing")  # readings kept of every column; of the others, what is over its floor
+NAMED = 3  # columns in a sentence
 
 
-def check_drift(reference: Reference, summary: Summary, window: Window, rows: int, min_rows: int) -> Verdict:
-    """One check by itself: levels of single readings, before episodes.
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest blocks of one model version.
 
-    A reading counts only with significance (Benjamini-Hochberg over all columns and detectors), effect (the floors)
-    and surprise: 1.5 times what the column does on its own for a WARNING, 2.5 times for CRITICAL. Where the reference
-    is too short to know that, it stops at WARNING.
+    Parameters
+    ----------
+    block
+        Number of the newest.
+    window
+        Over its event time.
+    summary
+        Of all blocks of the window.
+    counts
+        int64 (blocks, coarse bins), oldest first: each block by itself.
+    part
+        How many of them are the window's newest part.
     """
-    if rows < min_rows:
-        reason = f"{rows} rows in the window, fewer than the {min_rows} needed"
-        return _verdict(reference, Level.INSUFFICIENT_DATA, reason, window, rows, ())
-    found = {name: detector(reference, summary) for name, detector in DETECTORS.items()}
-    significant = benjamini_hochberg(np.concatenate([m.p_value for m in found.values()]), FALSE_DISCOVERY_RATE)
-    movement = own_movement(reference, rows)
-    readings = []
-    for i, (name, measured) in enumerate(found.items()):
-        n = len(reference.columns)
-        readings += _readings(name, measured, significant[i * n : (i + 1) * n], reference, summary, movement)
-    if not readings:
+
+    block: int
+    window: Window
+    summary: Summary
+    counts: Array
+    part: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """When a window is enough, and what a surprise is; see `tenure_agent.surprise.margin_of`."""
+
+    min_rows: int
+    margin: float
+
+
+def check_drift(
+    reference: Reference, nulls: Nulls, past: Past, newest: Newest, settings: Settings
+) -> tuple[Verdict, Step]:
+    """Judge the newest block; the verdict, and the step that `past` is to remember.
+
+    Notes
+    -----
+    A column's surprise counts only where it is significant besides: Benjamini-Hochberg over all columns and the
+    detectors with a p-value.
+    """
+    coarse = reference.coarse
+    rows = int(newest.summary.seen.max(initial=0))
+    unjudged = Step.unjudged(newest.block, newest.counts[-1], past.critical)
+    if rows < settings.min_rows:
+        reason = f"{rows} rows in the window, fewer than the {settings.min_rows} needed"
+        return _verdict(reference, Level.INSUFFICIENT_DATA, reason, newest.window, rows), unjudged
+    if not newest.summary.rows.any():
         reason = f"none of the reference's columns has a value in the {rows} rows of the window"
-        return _verdict(reference, Level.INSUFFICIENT_DATA, reason, window, rows, ())
-    alarming = sorted((r for r in readings if r.level is not Level.OK), key=lambda r: -r.statistic / r.threshold)
+        return _verdict(reference, Level.INSUFFICIENT_DATA, reason, newest.window, rows), unjudged
+    part = newest.counts[-newest.part :].sum(0)
+    null = nulls.of(rows, round(rows * newest.part / len(newest.counts)))
+    found = surprise(newest.counts.sum(0), part, newest.counts[-1], nulls.total, coarse, null, past, settings.margin)
+    measured = measure_all(reference, newest.summary)
+    found = found.only(_significant(list(measured.values())))
+    open_ = episode([*past.scores, found.score], past.critical)
     level = Level.OK
-    if alarming:
-        level = Level.CRITICAL if any(r.level is Level.CRITICAL for r in alarming) else Level.WARNING
-    return _verdict(reference, level, describe(alarming), window, rows, readings)
+    if open_:
+        level = Level.CRITICAL if null.known or past.judged >= WINDOW * 6 else Level.WARNING
+    elif found.blind.all():
+        level = Level.INSUFFICIENT_DATA
+    readings = _readings(reference, newest.summary, measured, found, level)
+    reason = _reason(reference, newest.summary, measured, found, null, past, open_)
+    verdict = Verdict(
+        reference.model, reference.version, CHECK, level, reason, newest.window, rows, readings, {SCORE: found.score}
+    )
+    return verdict, found.step(newest.block, newest.counts[-1], open_)
+
+
+def _significant(measured: Sequence[Measurement]) -> Array:
+    """bool (columns): which differ from the reference beyond chance, were rows independent."""
+    p_values = np.stack([found.p_value for found in measured])
+    rejected = benjamini_hochberg(p_values.ravel(), FALSE_DISCOVERY_RATE).reshape(p_values.shape)
+    found: Array = rejected.any(0)
+    return found
 
 
 def _readings(
-    name: str,
-    measured: Measurement,
-    significant: npt.NDArray[np.bool_],
-    reference: Reference,
-    summary: Summary,
-    movement: Movement,
+    reference: Reference, summary: Summary, measured: Mapping[str, Measurement], found: Surprise, level: Level
 ) -> list[Reading]:
     readings = []
-    for i, column in enumerate(reference.columns):
-        statistic = float(measured.statistic[i])
-        if np.isnan(statistic):
-            continue
-        own = float(movement.largest[name][i])
-        threshold, grave = (max(floor, margin * own) for floor, margin in zip(FLOORS[name], MARGINS, strict=True))
-        level = Level.OK
-        if significant[i] and statistic >= threshold:
-            level = Level.CRITICAL if statistic >= grave and movement.known else Level.WARNING
-        p_value, n = float(measured.p_value[i]), int(summary.rows[i])
-        readings.append(Reading(column.name, name, statistic, p_value, threshold, n, level))
+    alarm = level if level is Level.CRITICAL else Level.WARNING
+    names, rows = [column.name for column in reference.columns], summary.seen.tolist()
+    columns = zip(names, found.moved.tolist(), found.needed.tolist(), found.columns.tolist(), rows, strict=True)
+    for i, (name, moved, needed, score, n) in enumerate(columns):
+        own = Level.INSUFFICIENT_DATA if found.blind[i] and score < 1 else alarm if score >= 1 else Level.OK
+        readings.append(Reading(name, SURPRISE, moved, None, needed, n, own))
+    for detector, said in measured.items():
+        floor = DETECTORS[detector].floor
+        told = ~np.isnan(said.statistic) if detector in ALWAYS else said.statistic >= floor
+        for i in np.flatnonzero(told).tolist():
+            own = alarm if found.columns[i] >= 1 and said.statistic[i] >= floor else Level.OK
+            chance = float(said.p_value[i])
+            known = None if math.isnan(chance) else chance
+            readings.append(Reading(names[i], detector, float(said.statistic[i]), known, floor, rows[i], own))
     return readings
 
 
-def describe(alarming: Sequence[Reading]) -> str:
-    """The columns that moved most, in one sentence."""
-    columns = list(dict.fromkeys(reading.column for reading in alarming))
-    if not columns:
-        return "inputs and outputs are within what the reference does on its own"
-    worst = {column: next(r for r in alarming if r.column == column) for column in columns[:3]}
-    parts = [f"{column} ({r.detector.upper()} {r.statistic:.2f})" for column, r in worst.items()]
-    more = f" and {len(columns) - 3} more" if len(columns) > 3 else ""
-    return f"{', '.join(parts)}{more} moved away from the reference"
+def _reason(
+    reference: Reference,
+    summary: Summary,
+    measured: Mapping[str, Measurement],
+    found: Surprise,
+    null: Null,
+    past: Past,
+    open_: bool,
+) -> str:
+    surprised = [i for i in np.argsort(-found.columns, kind="stable").tolist() if found.columns[i] >= 1]
+    told = [f"{reference.columns[i].name}: {tell(reference, summary, measured, i)}" for i in surprised[:NAMED]]
+    if len(surprised) > NAMED:
+        told.append(f"{len(surprised) - NAMED} more columns moved")
+    if found.all_of_them >= 1 and not surprised:
+        told.append("all columns together moved, none of them far")
+    said = "; ".join(told)
+    if not said and not open_:
+        said = "inputs and outputs are within what they do by themselves"
+    elif not said:
+        said = f"the level is known by now; closes after {CLOSE_AFTER} quiet blocks"
+    elif not open_:
+        count = sum(score >= 1 for score in [*past.scores, found.score][-OPEN_OF:])
+        said = f"not confirmed yet, {count} of {OPEN_AFTER} blocks: {said}"
+    elif not null.known:
+        said = f"{said} (the reference holds {null.windows:.1f} windows, too few to be certain)"
+    blind = [reference.columns[i].name for i in np.flatnonzero(found.blind & (found.columns < 1))]
+    if blind:
+        more = f" and {len(blind) - NAMED} more" if len(blind) > NAMED else ""
+        said = f"{said}; cannot judge {', '.join(blind[:NAMED])}{more}: by themselves they move as far as can be"
+    return said
 
 
-def benjamini_hochberg(p_values: npt.NDArray[np.float64], rate: float) -> npt.NDArray[np.bool_]:
+def tell(reference: Reference, summary: Summary, measured: Mapping[str, Measurement], column: int) -> str:
+    """What happened to a column: in the words of the most telling detector."""
+    for name, detector in DETECTORS.items():
+        if name in measured and measured[name].statistic[column] >= detector.floor:
+            return detector.explain(reference, summary, column)
+    return "it moved away from the reference and from the recent past"
+
+
+def benjamini_hochberg(p_values: Array, rate: float) -> Array:
     """Which hypotheses are rejected at a false discovery rate; NaN never is.
 
     References
@@ -100,7 +184,5 @@ def benjamini_hochberg(p_values: npt.NDArray[np.float64], rate: float) -> npt.ND
     return rejected
 
 
-def _verdict(
-    reference: Reference, level: Level, reason: str, window: Window, rows: int, readings: Sequence[Reading]
-) -> Verdict:
-    return Verdict(reference.model, reference.version, CHECK, level, reason, window, rows, tuple(readings))
+def _verdict(reference: Reference, level: Level, reason: str, window: Window, rows: int) -> Verdict:
+    return Verdict(reference.model, reference.version, CHECK, level, reason, window, rows)

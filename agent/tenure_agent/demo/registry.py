@@ -14,8 +14,8 @@ import pandas as pd
 from tenure.lifecycle import Lineage, ModelVersion, Stage, Transition
 from tenure_agent.demo.flights import FEATURES
 from tenure_agent.demo.model import Array, LateModel, out_of_sample
+from tenure_agent.builder import Rows, build_reference
 from tenure_agent.losses import profile_losses
-from tenure_agent.reference import build_reference
 
 MODEL = "flights"
 
@@ -43,7 +43,7 @@ class Registry:
             columns["feature", name] = values.to_numpy(object) if texts else values.to_numpy(np.float64)
         losses = profile_losses("binary", predicted, late)
         source = f"{len(rows):,} training rows, predicted out of sample"
-        build_reference(MODEL, version, columns, losses=losses, source=source).save(self.reference_path(version))
+        build_reference(MODEL, version, Rows(columns), losses=losses, told=source).save(self.reference_path(version))
 
     def lineage(self) -> Lineage:
         path = self.folder / "lineage.json"

@@ -143,6 +143,13 @@ def count_rows(cursor: Cursor, model: Model, version: int) -> int:
     return int(one(cursor.execute(query, [version, CHAMPION]))[0])
 
 
+def extent(cursor: Cursor, model: Model, version: int) -> tuple[int, int]:
+    """A version's champion rows: how many, and microseconds of event time from the first to the last."""
+    query = f"SELECT count(*), coalesce(max(time) - min(time), 0) FROM {model.table} WHERE version = ? AND role = ?"
+    rows, span = one(cursor.execute(query, [version, CHAMPION]))
+    return int(rows), int(span)
+
+
 def batch_bounds(cursor: Cursor, model: Model, after: int, rows: int) -> int:
     """The ingest number up to which about `rows` rows follow `after`; `after` itself where none do."""
     query = f"SELECT max(batch) FROM (SELECT batch FROM {model.table} WHERE batch > ? ORDER BY batch LIMIT ?)"

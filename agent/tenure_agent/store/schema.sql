@@ -18,3 +18,5 @@ CREATE TABLE jobs (name VARCHAR, last_run BIGINT);
 CREATE TABLE ages (batch BIGINT, time BIGINT);
 -- What a label needs of a prediction whose row is gone; `id` is its md5_number.
 CREATE TABLE pending (model INTEGER, id UHUGEINT, time BIGINT, version INTEGER, role UTINYINT, number DOUBLE, text VARCHAR);
+-- Blocks of a window judged: their own rows over coarse bins (u4), and five readings per column and one over all (f4).
+CREATE TABLE steps (model INTEGER, version INTEGER, hash VARCHAR, length BIGINT, block BIGINT, score DOUBLE, critical BOOLEAN, counts BLOB, readings BLOB);

@@ -30,14 +30,11 @@ def append(
     cursor.execute("INSERT INTO watermarks VALUES (?, ?, ?)", [model, version, upto])
 
 
-def between(cursor: Cursor, model: int, version: int, role: int, hash_: str, window: Window) -> list[bytes]:
-    """The encoded summaries whose buckets lie in a window."""
-    query = (
-        "SELECT summary FROM summaries WHERE model = ? AND version = ? AND role = ? AND hash = ? "
-        "AND bucket >= ? AND bucket < ?"
-    )
-    found = cursor.execute(query, [model, version, role, hash_, window.start, window.end]).fetchall()
-    return [bytes(blob) for (blob,) in found]
+def since(cursor: Cursor, model: int, version: int, role: int, hash_: str, time: int) -> list[tuple[int, bytes]]:
+    """(event time, encoded summary) of buckets from a time on."""
+    query = "SELECT bucket, summary FROM summaries WHERE model = ? AND version = ? AND role = ? AND hash = ? AND bucket >= ?"
+    found = cursor.execute(query, [model, version, role, hash_, time]).fetchall()
+    return [(int(bucket), bytes(blob)) for bucket, blob in found]
 
 
 def reset(cursor: Cursor, model: int, version: int) -> None:

@@ -1,0 +1,144 @@
+"""What live windows have shown so far: block by block the counts, the readings and the score they led to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tenure_agent.bins import Array
+
+WINDOW = 10  # blocks of a window
+NEWEST = 3  # blocks of its newest part
+LAG = 3 * WINDOW  # blocks: a reading is learnt from once it is so old
+SHORTEST, LONGEST = 50, 300  # blocks of live rows that stand for the recent past
+MEMORY = 4  # times that stretch, readings are learnt from
+KEPT = LAG + MEMORY * LONGEST
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One block judged.
+
+    Parameters
+    ----------
+    block
+        Its number: event time of its start over its length.
+    counts
+        int64 (coarse bins): its own rows.
+    moved, missing, moved_newest, missing_newest, absent
+        float64 (columns): what the window that ends with it showed; `absent` in blocks. Empty where it was not judged.
+    together
+        The mean of `moved` over columns.
+    score
+        1 and more: a surprise. NaN where the window held too few rows.
+    critical
+        Whether an episode was open.
+    """
+
+    block: int
+    counts: Array
+    moved: Array
+    missing: Array
+    moved_newest: Array
+    missing_newest: Array
+    absent: Array
+    together: float
+    score: float
+    critical: bool
+
+    @classmethod
+    def unjudged(cls, block: int, counts: Array, critical: bool) -> Step:
+        """A block whose window held too few rows."""
+        nothing = np.empty(0)
+        return cls(block, counts, nothing, nothing, nothing, nothing, nothing, 0.0, np.nan, critical)
+
+    @property
+    def judged(self) -> bool:
+        return not np.isnan(self.score)
+
+
+class Past:
+    """The newest steps of one model version.
+
+    Parameters
+    ----------
+    columns, bins
+        How many columns, and coarse bins of all of them.
+    """
+
+    def __init__(self, columns: int, bins: int) -> None:
+        self._counts = Ring(LONGEST + 2 * WINDOW, bins, np.int64)
+        self._readings = Ring(KEPT, 5 * columns + 1, np.float32)
+        self._columns = columns
+        self.scores: list[float] = []
+        self.critical = False
+        self.absent: Array = np.zeros(columns)
+        self.next: int | None = None  # the block that is to be judged
+        self.judged = 0
+
+    def append(self, step: Step) -> None:
+        """Remember a step; blocks come in order, and none twice."""
+        self.next = step.block + 1
+        self._counts.append(step.counts)
+        if not step.judged:
+            return
+        self.judged += 1
+        self.absent = step.absent
+        readings = (step.moved, step.missing, step.moved_newest, step.missing_newest, step.absent, [step.together])
+        self._readings.append(np.concatenate(readings))
+        self.scores = [*self.scores[1 - WINDOW :], step.score]
+        self.critical = step.critical
+
+    def skip(self, block: int) -> None:
+        """Pass over a block in whose window nothing came: an outage is no part of what data do by themselves."""
+        self.next = block + 1
+
+    def recent(self, length: int, tail: Array) -> Array:
+        """float64 (coarse bins): rows of the stretch that ended a window before the newest window begins.
+
+        Parameters
+        ----------
+        length
+            Of the stretch in blocks, at most 300.
+        tail
+            float64 (coarse bins): rows of one block of the reference, on average: it stands where nothing was live yet.
+        """
+        blocks = self._counts.newest()
+        blocks = blocks[: max(len(blocks) - (2 * WINDOW - 1), 0)][-length:]  # the block to come is of the window
+        found: Array = blocks.sum(0) + tail * (length - len(blocks))
+        return found
+
+    def learnt(self, length: int) -> tuple[Array, float]:
+        """The largest readings (5, columns) of windows old enough to be known, and the largest mean of `moved`.
+
+        Parameters
+        ----------
+        length
+            How many blocks to look back beyond that, at most 1,200.
+        """
+        readings = self._readings.newest()
+        known = readings[: max(len(readings) - LAG + 1, 0)][-length:]
+        if not len(known):
+            return np.zeros((5, self._columns)), 0.0
+        largest = known.max(0).astype(np.float64)
+        return largest[:-1].reshape(5, self._columns), float(largest[-1])
+
+
+class Ring:
+    """The newest rows of a table, a block of memory."""
+
+    def __init__(self, rows: int, width: int, dtype: type) -> None:
+        self._table = np.zeros((2 * rows, width), dtype)
+        self._rows, self._end = rows, 0
+
+    def append(self, row: Array) -> None:
+        if self._end == len(self._table):
+            self._table[: self._rows] = self._table[self._rows :]
+            self._end = self._rows
+        self._table[self._end] = row
+        self._end += 1
+
+    def newest(self) -> Array:
+        """Oldest first."""
+        return self._table[max(self._end - self._rows, 0) : self._end]

@@ -1,0 +1,70 @@
+"""Blocks judged, by version: what windows to come are held against."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from tenure_agent.past import KEPT, Step
+from tenure_agent.store.database import Cursor
+from tenure_agent.store.predictions import one
+
+
+def append(cursor: Cursor, model: int, version: int, hash_: str, length: int, steps: Sequence[Step]) -> None:
+    """Keep steps over a reference's bins, in the caller's transaction, and let go of those too old to count.
+
+    Parameters
+    ----------
+    length
+        Of a block in microseconds.
+    """
+    for step in steps:
+        counts = zlib.compress(step.counts.astype("<u4").tobytes(), 1)
+        readings = b""
+        if step.judged:
+            arrays = (step.moved, step.missing, step.moved_newest, step.missing_newest, step.absent, [step.together])
+            readings = np.concatenate(arrays).astype("<f4").tobytes()
+        score = None if math.isnan(step.score) else step.score
+        cursor.execute(
+            "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [model, version, hash_, length, step.block, score, step.critical, counts, readings],
+        )
+    if steps:
+        cursor.execute(
+            "DELETE FROM steps WHERE model = ? AND version = ? AND (hash != ? OR length != ? OR block <= ?)",
+            [model, version, hash_, length, steps[-1].block - 2 * KEPT],
+        )
+
+
+def length(cursor: Cursor, model: int, version: int, hash_: str) -> int | None:
+    """Of a version's blocks in microseconds, where any was judged over these bins."""
+    query = "SELECT max(length) FROM steps WHERE model = ? AND version = ? AND hash = ?"
+    found = one(cursor.execute(query, [model, version, hash_]))[0]
+    return None if found is None else int(found)
+
+
+def newest(cursor: Cursor, model: int, version: int, hash_: str, length: int) -> list[Step]:
+    """The newest steps over these bins and blocks so long, oldest first."""
+    query = (
+        "SELECT block, score, critical, counts, readings FROM steps "
+        "WHERE model = ? AND version = ? AND hash = ? AND length = ? ORDER BY block DESC LIMIT ?"
+    )
+    found = cursor.execute(query, [model, version, hash_, length, KEPT]).fetchall()
+    return [_step(*row) for row in reversed(found)]
+
+
+def _step(block: int, score: float | None, critical: bool, counts: bytes, readings: bytes) -> Step:
+    own = np.frombuffer(zlib.decompress(counts), "<u4").astype(np.int64)
+    if score is None:
+        return Step.unjudged(block, own, critical)
+    values = np.frombuffer(readings, "<f4").astype(np.float64)
+    five = values[:-1].reshape(5, -1)
+    return Step(block, own, five[0], five[1], five[2], five[3], five[4], float(values[-1]), score, critical)
+
+
+def reset(cursor: Cursor, model: int, version: int) -> None:
+    """Forget a version's steps: a new reference has other bins."""
+    cursor.execute("DELETE FROM steps WHERE model = ? AND version = ?", [model, version])

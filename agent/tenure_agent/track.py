@@ -1,0 +1,79 @@
+"""One model version as it goes: its newest blocks in memory, and what was made of those before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from tenure_agent.checks.drift import Newest, Settings, check_drift
+from tenure_agent.null import Nulls
+from tenure_agent.past import NEWEST, WINDOW, Past, Step
+from tenure_agent.records import Verdict, Window
+from tenure_agent.reference import Reference
+from tenure_agent.summary import Summary, merge
+
+
+class Track:
+    """
+    Parameters
+    ----------
+    length
+        Of one block in microseconds; a window has ten.
+    steps
+        The newest blocks judged before, oldest first.
+    """
+
+    def __init__(self, reference: Reference, length: int, steps: Iterable[Step] = ()) -> None:
+        self.reference = reference
+        self.length = length
+        self._nulls = Nulls(reference)
+        self._blocks: dict[int, Summary] = {}
+        self.newest: Newest | None = None
+        self.past = Past(len(reference.columns), len(self._nulls.total))
+        for step in steps:
+            self.past.append(step)
+
+    def add(self, time: int, summary: Summary) -> None:
+        """Take in rows of one block.
+
+        Parameters
+        ----------
+        time
+            Event time of any of them, in microseconds since 1970 UTC. Rows too late for the next window are not needed.
+        """
+        block = time // self.length
+        if self.past.next is None or block > self.past.next - WINDOW:
+            known = self._blocks.get(block)
+            self._blocks[block] = summary if known is None else known + summary
+
+    def due(self, now: int) -> range:
+        """The blocks to be judged at an event time: those that are over."""
+        first = min(self._blocks, default=None) if self.past.next is None else self.past.next
+        return range(first, now // self.length) if first is not None else range(0)
+
+    def window(self, block: int) -> Newest:
+        """The window that ends with a block."""
+        empty = Summary.empty(self.reference.layout)
+        numbers = range(block - WINDOW + 1, block + 1)
+        blocks = [self._blocks.get(number, empty) for number in numbers]
+        return Newest(
+            block,
+            Window(numbers[0] * self.length, (block + 1) * self.length),
+            merge(self.reference.layout, blocks),
+            np.stack([self.reference.coarse.counts(summary) for summary in blocks]),
+            NEWEST,
+        )
+
+    def judge(self, now: int, settings: Settings) -> Iterator[tuple[Verdict, Step]]:
+        """Judge every block that is due, in order; where a whole window is empty, only the last of them."""
+        due = self.due(now)
+        for block in due:
+            if block != due[-1] and not any(number in self._blocks for number in range(block + 1 - WINDOW, block + 1)):
+                self.past.skip(block)
+                continue
+            self.newest = self.window(block)
+            verdict, step = check_drift(self.reference, self._nulls, self.past, self.newest, settings)
+            self.past.append(step)
+            self._blocks = {number: kept for number, kept in self._blocks.items() if number > block + 1 - WINDOW}
+            yield verdict, step
