@@ -143,8 +143,8 @@ class Profiles:
             pass
         drift = self._config.model(model.name).drift
         window = dt.timedelta(microseconds=track.length * WINDOW)
-        most = round(MIN_SHARE * min(TARGET_SHARE * drift.min_rows, reference.rows / OF_REFERENCE))
-        settings = Settings(min(drift.min_rows, most), margin_of(drift.false_alarms.windows(window)))
+        _, needed = wanted_rows(drift.min_rows, reference.rows)
+        settings = Settings(needed, margin_of(drift.false_alarms.windows(window)))
         done = await asyncio.to_thread(lambda: list(track.judge(now - self._settle, settings)))
         steps = [step for _, step in done]
         if steps:
@@ -197,7 +197,7 @@ class Profiles:
             rows, span = predictions.extent(cursor, model, version)
             if rows < drift.min_rows:
                 return None
-        wanted = min(TARGET_SHARE * drift.min_rows, reference.rows / OF_REFERENCE)
+        wanted, _ = wanted_rows(drift.min_rows, reference.rows)
         blocks = -(-round(span * wanted / max(rows, 1)) // (MINUTE * WINDOW))  # of whole minutes
         return min(max(blocks, SHORTEST_BLOCK), LONGEST_BLOCK) * MINUTE
 
@@ -226,6 +226,12 @@ class Profiles:
 
     def _bucket(self, track: Track) -> int:
         return track.length if self._coarse or track.length % MINUTE else MINUTE
+
+
+def wanted_rows(min_rows: int, reference: int) -> tuple[float, int]:
+    """Rows a window is to hold, and must at least: a short reference can judge short windows only."""
+    wanted = min(TARGET_SHARE * min_rows, reference / OF_REFERENCE)
+    return wanted, min(min_rows, round(MIN_SHARE * wanted))
 
 
 def needed(model: Model, reference: Reference) -> Sequence[Column]:
