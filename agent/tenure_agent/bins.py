@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-MAX_BINS = 2048
+SHARES = 1024  # a value with more than one of them is an atom; other bins hold one at most
 TOP_CATEGORIES = 254
 PRIVATE = 5  # rows a category needs to be named: what fewer share could be somebody
 NUMERIC, CATEGORICAL, BOOLEAN = "numeric", "categorical", "boolean"
@@ -138,17 +138,34 @@ def quantile_edges(values: Array) -> Array:
     if not len(unique):
         return np.array([0.0])
     upto, rows = np.cumsum(counts), int(counts.sum())
-    atom = counts * MAX_BINS > 2 * rows
-    group = -(-upto * MAX_BINS // rows)  # in shares of 1/2048
-    first = np.append(True, group[1:] != group[:-1])
-    last = np.append(first[1:], True)
-    mass = np.diff(upto[last], prepend=0)[np.cumsum(first) - 1]
-    # A group is one share and what its first value holds beyond it: where that is over two shares, it stands alone.
-    last |= first & (mass * MAX_BINS > 2 * rows)
-    last[:-1] &= atom[:-1] | ~atom[1:]  # the fence below an atom is edge enough
+    atom = counts * SHARES > rows
+    ends = _ends(upto, np.flatnonzero(atom), rows)
     with np.errstate(over="ignore"):  # below the least float there is -inf
         fences = np.nextafter(unique[atom], -np.inf)
-    return np.unique(np.concatenate((unique[last], fences)))
+    return np.unique(np.concatenate((unique[ends], fences)))
+
+
+def _ends(upto: Array, atoms: Array, rows: int) -> list[int]:
+    """Where bins end, each as full as may be; the one below an atom ends at the atom's fence."""
+    ends = []
+    start, last = 0, len(upto) - 1
+    alone = iter([*atoms.tolist(), last + 1])
+    atom = next(alone)
+    while start <= last:
+        if start == atom:
+            end, atom = start, next(alone)
+            ends.append(end)
+        else:
+            before = int(upto[start - 1]) if start else 0
+            end = int(np.searchsorted(upto, before + rows / SHARES, "right")) - 1
+            if end < atom - 1:
+                ends.append(end)
+            else:
+                end = atom - 1
+                if atom > last:
+                    ends.append(end)
+        start = end + 1
+    return ends
 
 
 def category_bins(column: ColumnBins, values: Array) -> tuple[Array, Array]:

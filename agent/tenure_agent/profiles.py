@@ -247,7 +247,9 @@ def read_column(column: Column, rows: Mapping[str, Array], kind: str | None = No
         return as_texts(only) if kind == CATEGORICAL else only
     if numbers is None:
         return texts
-    if (kind is not None and kind != CATEGORICAL) or (kind is None and np.isfinite(numbers).sum() > sum(text is not None for text in texts)):
+    if (kind is not None and kind != CATEGORICAL) or (
+        kind is None and np.isfinite(numbers).sum() > sum(text is not None for text in texts)
+    ):
         return numbers
     return np.where([text is not None for text in texts], texts, as_texts(numbers))
 

@@ -123,7 +123,7 @@ class Summary:
         hitters = [_heaviest(found) for found in self.hitters]
         said = json.dumps(hitters, separators=(",", ":")).encode() if any(hitters) else b""
         head = struct.pack("<BBII", FORMAT, used, len(self.counts), len(self.rows))
-        packed = zlib.compressobj(6, zlib.DEFLATED, -15, 9)
+        packed = zlib.compressobj(6, zlib.DEFLATED, -15, 9, zlib.Z_FILTERED)
         return head + packed.compress(planes[:used].tobytes() + moments + said) + packed.flush()
 
     @classmethod

@@ -112,8 +112,7 @@ def surprise(
     )
     holes = np.minimum(
         stretched(missing) / np.maximum(margin * stretched(np.maximum(null.missing, learnt[1])), MISSING_FLOOR),
-        stretched(missing_newest)
-        / np.maximum(stretched(np.maximum(null.missing_newest, learnt[3])), MISSING_FLOOR),
+        stretched(missing_newest) / np.maximum(stretched(np.maximum(null.missing_newest, learnt[3])), MISSING_FLOOR),
     )
     per_block = max(float(window.sum()) / max(len(coarse), 1) / WINDOW, 1.0)
     runs = absent / np.maximum(ABSENT_MARGIN * np.maximum(null.absent / per_block, learnt[4]), WINDOW)

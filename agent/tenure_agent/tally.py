@@ -14,9 +14,7 @@ SHARE = 16  # of a group: a value is noted from one of so many rows
 POWERS = 2.0 ** np.arange(-32, 31)
 
 
-def summarise(
-    layout: Layout, columns: Mapping[tuple[str, str], Array], groups: Array, n_groups: int
-) -> list[Summary]:
+def summarise(layout: Layout, columns: Mapping[tuple[str, str], Array], groups: Array, n_groups: int) -> list[Summary]:
     """Summaries of rows, one per group.
 
     Parameters

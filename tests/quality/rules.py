@@ -34,7 +34,9 @@ def _evidently(measured: Mapping[str, Measurement], reference: Reference) -> boo
     """Over 1,000 reference rows: Wasserstein over 0.1 σ of a numeric column, Jensen-Shannon over 0.1 of another; a
     data set drifts when half of its columns do.
     """
-    distance = np.where(reference.layout.ordered, measured["wasserstein"].statistic, measured["jensen_shannon"].statistic)
+    distance = np.where(
+        reference.layout.ordered, measured["wasserstein"].statistic, measured["jensen_shannon"].statistic
+    )
     return bool((distance >= 0.1).mean() >= 0.5)
 
 
