@@ -69,15 +69,9 @@ class Tally:
     def summaries(self) -> list[Summary]:
         integers = (self.rows, self.missing, self.mistyped, self._below, self._above, self._zeros)
         moments = (self._total, self._squares, self._low, self._high)
+        arrays = (self._counts, self._magnitudes, *integers, *moments)
         return [
-            Summary(
-                self._counts[g],
-                self._magnitudes[g],
-                *(array[g] for array in integers),
-                *(array[g] for array in moments),
-                tuple(self._hitters[g]),
-            )
-            for g in range(len(self._counts))
+            Summary(*(array[g] for array in arrays), hitters=tuple(self._hitters[g])) for g in range(len(self._counts))
         ]
 
     def sums(self, values: Array) -> Array:
@@ -90,7 +84,7 @@ class Tally:
         """Take in a column of float64."""
         lengths = np.diff(self._bounds)
         if len(values) >= LONG * np.count_nonzero(lengths):
-            for group in np.flatnonzero(lengths):
+            for group in np.flatnonzero(lengths).tolist():
                 self._long(number, column, group, np.sort(values[self._bounds[group] : self._bounds[group + 1]]))
         else:
             self._short(number, column, values)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tenure_agent.bins import MAX_BINS, ColumnReference, as_texts, bin_values, build_column, quantile_edges
+from tenure_agent.bins import SHARES, ColumnReference, as_texts, bin_values, build_column, quantile_edges
 
 Array = npt.NDArray[Any]
 LAWS = settings(deadline=None, derandomize=True, max_examples=80)
@@ -27,7 +27,7 @@ def assert_binned_well(values: Array) -> None:
     finite = values[np.isfinite(values)]
     edges = quantile_edges(values)
     assert (np.diff(edges) > 0).all()
-    assert len(edges) + 1 <= MAX_BINS + 2
+    assert len(edges) + 1 <= 2 * SHARES + 2
     unique, counts = np.unique(finite, return_counts=True)
     bins = np.searchsorted(edges, unique, side="left")
     mass = np.bincount(bins, counts, minlength=len(edges) + 1)

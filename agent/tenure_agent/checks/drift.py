@@ -25,6 +25,10 @@ CHECK = "drift"
 FALSE_DISCOVERY_RATE = 0.01
 ALWAYS = ("ks", "psi", "missing")  # readings kept of every column; of the others, what is over its floor
 NAMED = 3  # columns in a sentence
+TELLING = (  # detectors, those first that name a cause
+    *("type_change", "point_mass", "missing", "scale", "new_category", "vanished_category", "out_of_range"),
+    *("mean_shift", "ks", "psi", "chi_squared", "wasserstein", "jensen_shannon"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,9 @@ def _readings(
         readings.append(Reading(name, SURPRISE, moved, None, needed, n, own))
     for detector, said in measured.items():
         floor = DETECTORS[detector].floor
+        if said.error:
+            readings += [Reading(name, detector, math.nan, None, floor, n, Level.ERROR) for name, n in zip(names, rows)]
+            continue
         told = ~np.isnan(said.statistic) if detector in ALWAYS else said.statistic >= floor
         for i in np.flatnonzero(told).tolist():
             own = alarm if found.columns[i] >= 1 and said.statistic[i] >= floor else Level.OK
@@ -161,9 +168,9 @@ def _reason(
 
 def tell(reference: Reference, summary: Summary, measured: Mapping[str, Measurement], column: int) -> str:
     """What happened to a column: in the words of the most telling detector."""
-    for name, detector in DETECTORS.items():
-        if name in measured and measured[name].statistic[column] >= detector.floor:
-            return detector.explain(reference, summary, column)
+    for name in TELLING:
+        if measured[name].statistic[column] >= DETECTORS[name].floor:
+            return DETECTORS[name].explain(reference, summary, column)
     return "it moved away from the reference and from the recent past"
 
 
