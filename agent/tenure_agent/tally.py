@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tenure_agent.bins import Array, ColumnBins, Layout, as_texts, category_bins
-from tenure_agent.summary import INTEGERS, MAGNITUDES, MOMENTS, Hitters, Summary
+from tenure_agent.summary import INTEGERS, MAGNITUDES, Hitters, Summary
 
 LONG = 512  # rows of a group from which sorting it is faster than looking every row up
 SHARE = 16  # of a group: a value is noted from one of so many rows

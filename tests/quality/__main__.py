@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 
 import numpy as np
-
 from tests.quality.rules import OURS, PEERS, Judged, judge
 from tests.quality.streams import SETS, NoData, Stream, block_null, events, scenario, shuffled
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
+from tests.quality.streams import Array, Stream
 
 from tenure_agent.builder import Rows, build_reference
 from tenure_agent.checks.drift import Settings
@@ -19,7 +20,6 @@ from tenure_agent.reference import Reference
 from tenure_agent.surprise import margin_of
 from tenure_agent.tally import summarise
 from tenure_agent.track import Track
-from tests.quality.streams import Array, Stream
 
 MINUTE = 60_000_000
 AT_ONCE = 64
@@ -31,7 +31,7 @@ def _any_p(measured: Mapping[str, Measurement], level: float) -> bool:
 
 
 def _evidently(measured: Mapping[str, Measurement], reference: Reference) -> bool:
-    """Over 1,000 reference rows: Wasserstein over 0.1 σ of a numeric column, Jensen-Shannon over 0.1 of another; a
+    """Over 1,000 reference rows: Wasserstein over 0.1 standard deviations of a numeric column, Jensen-Shannon over 0.1 of another; a
     data set drifts when half of its columns do.
     """
     distance = np.where(

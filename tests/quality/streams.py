@@ -99,7 +99,7 @@ def scenario(name: str) -> Stream:
     outputs = OUTPUTS if entry["task"] == "multiclass" else OUTPUTS[:1]
     names = ", ".join(f'"{column}"' for column in (*entry["features"], *outputs))
     path = shared() / "quality" / "scenarios" / f"{name}.parquet"
-    found = _columns(f"SELECT {names} FROM '{path}' WHERE role = 'champion' ORDER BY time")  # noqa: S608
+    found = _columns(f"SELECT {names} FROM '{path}' WHERE role = 'champion' ORDER BY time")
     columns = {("output" if column in OUTPUTS else "feature", column): values for column, values in found.items()}
     begin = np.datetime64("2024-01-01T00:00:00")
     minute = np.timedelta64(1, "m")
@@ -115,7 +115,7 @@ def scenario(name: str) -> Stream:
 def dataset(name: str, leave_out: str) -> Columns:
     """A whole real data set, without one column (its time or its label)."""
     path = shared() / "data" / f"{name}.csv.gz"
-    found = _columns(f"SELECT * EXCLUDE ({leave_out}) FROM read_csv('{path}')")  # noqa: S608
+    found = _columns(f"SELECT * EXCLUDE ({leave_out}) FROM read_csv('{path}')")
     return {("feature", column): values for column, values in found.items()}
 
 

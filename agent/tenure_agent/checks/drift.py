@@ -122,8 +122,9 @@ def _readings(
         readings.append(Reading(name, SURPRISE, moved, None, needed, n, own))
     for detector, said in measured.items():
         floor = DETECTORS[detector].floor
-        if said.error:
-            readings += [Reading(name, detector, math.nan, None, floor, n, Level.ERROR) for name, n in zip(names, rows)]
+        if said.fault:
+            failed = zip(names, rows, strict=True)
+            readings += [Reading(name, detector, math.nan, None, floor, n, Level.ERROR) for name, n in failed]
             continue
         told = ~np.isnan(said.statistic) if detector in ALWAYS else said.statistic >= floor
         for i in np.flatnonzero(told).tolist():

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from tenure.lifecycle import Lineage, ModelVersion, Stage, Transition
+from tenure_agent.builder import Rows, build_reference
 from tenure_agent.demo.flights import FEATURES
 from tenure_agent.demo.model import Array, LateModel, out_of_sample
-from tenure_agent.builder import Rows, build_reference
 from tenure_agent.losses import profile_losses
 
 MODEL = "flights"
