@@ -12,14 +12,17 @@ from tenure_agent.blocks import Array
 from tenure_agent.store import outcomes, predictions, producers
 from tenure_agent.store.catalogue import Catalogue, LimitReached
 from tenure_agent.store.database import Cursor
-from tenure_agent.store.producers import Producer
+from tenure_agent.store.producers import Producer, Totals
 from tenure_agent.wire import Refusal, Report, Rows, Truths
+
+REMEMBERED = 10_000  # producers, those seen last; the others are looked up in the store when they come back
 
 
 @dataclass(slots=True)
 class Admitted:
     """What one transaction stored, and what it found."""
 
+    producers: dict[str, Producer] = field(default_factory=dict)  # as they are once it is committed
     batches: list[tuple[int, Rows]] = field(default_factory=list)
     truths: list[tuple[int, Truths]] = field(default_factory=list)
     refused: list[list[Refusal]] = field(default_factory=list)  # of each report: what its producer is told
@@ -54,14 +57,13 @@ class Admission:
         self._catalogue = catalogue
         self._clock = clock
         self._producers: dict[str, Producer] = {}
-        self._losses: dict[str, dict[tuple[str, str], int]] = {}
         self._batch = 0
         self._stale = False
+        self.totals = Totals()
 
     def load(self, cursor: Cursor) -> int:
         """Begin with what is stored; the newest event time of it."""
-        self._producers = producers.load(cursor)
-        self._losses = producers.load_losses(cursor)
+        self._know(cursor)
         self._batch = predictions.newest_batch(cursor, self._catalogue)
         return min(predictions.newest_time(cursor, self._catalogue), self._clock())
 
@@ -72,9 +74,28 @@ class Admission:
     def reload(self, cursor: Cursor) -> None:
         """What memory knows is what is stored."""
         self._catalogue.models = Catalogue(cursor).models
-        self._producers = producers.load(cursor)
-        self._losses = producers.load_losses(cursor)
+        self._know(cursor)
         self._stale = False
+
+    def _know(self, cursor: Cursor) -> None:
+        self._producers = producers.load(cursor, REMEMBERED)
+        self.totals = producers.totals(cursor)
+
+    def committed(self, done: Admitted) -> None:
+        """What `store` gave is on disk: only then it is known."""
+        self._producers |= done.producers
+        if len(self._producers) > 2 * REMEMBERED:
+            newest = sorted(self._producers.values(), key=lambda producer: producer.last_seen)[-REMEMBERED:]
+            self._producers = {producer.name: producer for producer in newest}
+        self.totals.stored += sum(len(part) for _, part in (*done.batches, *done.truths))
+        self.totals.missed += done.missed
+        self.totals.lost += done.lost_after_ack
+        for (_, reason), rows in done.lost.items():
+            self.totals.dropped[reason] += rows
+
+    def remembered(self) -> dict[str, Producer]:
+        """The producers seen last, as they were committed: should the store be lost, this is not."""
+        return dict(self._producers)
 
     def store(self, cursor: Cursor, reports: Sequence[Report]) -> Admitted:
         """Store what is new of some reports, in the caller's transaction."""
@@ -82,37 +103,33 @@ class Admission:
             self.reload(cursor)
         done = Admitted()
         now = self._clock()
-        touched: dict[str, Producer] = {}
         for report in reports:
-            done.refused.append(self._take(cursor, report, done, touched, now))
+            done.refused.append(self._take(cursor, report, done, now))
         for batches in _by_model(done.batches):
             predictions.append(cursor, self._catalogue, batches, now)
         for truths in _by_model(done.truths):
             outcomes.append(cursor, self._catalogue, truths, now)
-        producers.append(cursor, touched.values())
+        producers.append(cursor, done.producers.values())
         return done
 
-    def _take(
-        self, cursor: Cursor, report: Report, done: Admitted, touched: dict[str, Producer], now: int
-    ) -> list[Refusal]:
+    def _take(self, cursor: Cursor, report: Report, done: Admitted, now: int) -> list[Refusal]:
         """Take one report into `done`, unless it is stored already; what is refused of it."""
         if not report.producer:
             refused = [part for part in report.parts if isinstance(part, Refusal)]
             done.refused_now += refused
             return refused
-        producer = touched.get(report.producer) or self._producers.setdefault(
-            report.producer, Producer(report.producer)
-        )
-        touched[producer.name] = producer
+        producer = done.producers.get(report.producer) or self._known(cursor, report.producer)
+        done.producers[producer.name] = producer
         producer.last_seen = now
-        self._take_losses(cursor, report, done)
+        self._take_losses(cursor, producer, report, done)
         if report.seq <= producer.last_seq:
             done.duplicates += 1
             return producer.refused if report.seq == producer.last_seq else []
         acked = min(report.acked, report.seq - 1)
         if acked > producer.last_seq:
-            done.lost_after_ack += acked - producer.last_seq
-            producer.last_seq = acked
+            lost = acked - producer.last_seq
+            producer.last_seq, producer.lost = acked, producer.lost + lost
+            done.lost_after_ack += lost
         missed = report.seq - producer.last_seq - 1
         producer.last_seq, producer.missed = report.seq, producer.missed + missed
         done.missed += missed
@@ -160,28 +177,22 @@ class Admission:
             kept.append(values)
         return rows if len(kept) == len(rows.columns) else replace(rows, columns=tuple(kept))
 
-    def _take_losses(self, cursor: Cursor, report: Report, done: Admitted) -> None:
-        before = self._losses.get(report.producer, {})
+    def _known(self, cursor: Cursor, name: str) -> Producer:
+        """A producer as the store has it: ours to change until the commit."""
+        known = self._producers.get(name) or producers.find(cursor, name)
+        return Producer(name) if known is None else replace(known)
+
+    @staticmethod
+    def _take_losses(cursor: Cursor, producer: Producer, report: Report, done: Admitted) -> None:
+        before = producer.losses
         if report.losses in ({}, before):
             return
         for key, rows in report.losses.items():
             growth = rows - before.get(key, 0)
             if growth > 0:
                 done.lost[key] = done.lost.get(key, 0) + growth
-        self._losses[report.producer] = report.losses
-        producers.save_losses(cursor, report.producer, report.losses)
-
-    def stored(self) -> int:
-        """Predictions and outcomes stored, ever."""
-        return sum(producer.stored for producer in self._producers.values())
-
-    def dropped(self) -> dict[str, int]:
-        """Rows the producers told us they lost, by reason."""
-        total: dict[str, int] = {}
-        for losses in self._losses.values():
-            for (_, reason), rows in losses.items():
-                total[reason] = total.get(reason, 0) + rows
-        return total
+        producer.losses = report.losses
+        producers.save_losses(cursor, producer.name, report.losses)
 
 
 T = TypeVar("T", Rows, Truths)

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from tenure_agent.admission import Admission, Admitted
 from tenure_agent.metrics import Metrics
-from tenure_agent.store import Database, StoreFull, StoreLost, producers
+from tenure_agent.store import Database, StoreFull, StoreLost
 from tenure_agent.store.catalogue import Catalogue
+from tenure_agent.store.producers import Producer
 from tenure_agent.wire import Refusal, Report, decode
 from tenure_proto.v1 import monitoring_pb2 as pb
 
@@ -65,11 +66,8 @@ class Ingest:
         self._queued_bytes = 0
         self._task: asyncio.Task[None] | None = None
         self.newest = 0
-        self.lost_after_ack = 0
 
     async def start(self) -> None:
-        with suppress(StoreFull):  # it can wait
-            await self._database.async_write(producers.compact)
         self.newest = await self._database.async_read(self._admission.load)
         self._task = asyncio.create_task(self._run(), name="ingest")
 
@@ -134,7 +132,7 @@ class Ingest:
             return
         self._metrics.commit_seconds.observe(asyncio.get_running_loop().time() - started)
         self.newest = max(self.newest, done.newest)
-        self.lost_after_ack += done.lost_after_ack
+        self._admission.committed(done)
         for waiting, refused in zip(group, done.refused, strict=True):
             if not waiting.reply.done():
                 waiting.reply.set_result(_reply(waiting.report.seq, refused))
@@ -160,11 +158,20 @@ class Ingest:
 
     def stored(self) -> int:
         """Predictions and outcomes stored, ever."""
-        return self._admission.stored()
+        return self._admission.totals.stored
 
     def dropped(self) -> dict[str, int]:
         """Rows the producers told us they lost, by reason."""
-        return self._admission.dropped()
+        return dict(self._admission.totals.dropped)
+
+    @property
+    def lost_after_ack(self) -> int:
+        """Reports acked before that the store does not hold, ever."""
+        return self._admission.totals.lost
+
+    def remembered(self) -> dict[str, Producer]:
+        """The producers seen last, as they were committed."""
+        return self._admission.remembered()
 
 
 _ROLES = ("champion", "challenger", "shadow")

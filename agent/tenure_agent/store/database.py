@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,13 +20,13 @@ from tenure_agent.store.connection import Connection, Cursor
 from tenure_agent.store.damage import StoreFull, StoreLost
 from tenure_agent.store.lock import DatabaseLocked, lock
 from tenure_agent.store.room import Room
+from tenure_agent.store.schema import SCHEMA, migrate
 
 __all__ = ["SCHEMA", "Cursor", "Database", "DatabaseLocked", "StoreFull", "StoreLost", "reusable_bytes"]
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-SCHEMA = 1
 READERS = 2
 
 
@@ -90,7 +89,7 @@ class Database:
         while True:
             try:
                 self._connection.open()
-                self._run(_migrate)
+                self._run(migrate)
             except duckdb.Error as error:
                 self._connection.close()
                 if not damage.unreadable(error):
@@ -278,16 +277,3 @@ def reusable_bytes(cursor: Cursor) -> int:
     """Bytes inside the file that deleted rows have left."""
     found = cursor.execute("SELECT block_size * free_blocks FROM pragma_database_size()").fetchone()
     return int(found[0]) if found is not None else 0
-
-
-def _migrate(cursor: Cursor) -> None:
-    tables = {name for (name,) in cursor.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    if not tables:
-        cursor.execute(resources.files("tenure_agent.store").joinpath("schema.sql").read_text())
-        cursor.execute("INSERT INTO meta VALUES ('schema', ?)", [str(SCHEMA)])
-    elif "meta" not in tables:
-        raise TenureError("store.path: a DuckDB file, and no store of Tenure's. Try: another store.path")
-    version = cursor.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
-    if version is None or int(version[0]) > SCHEMA:
-        found = "none" if version is None else version[0]
-        raise TenureError(f"store.path: schema {found} is newer than this agent's {SCHEMA}. Try: a newer tenure-agent")

@@ -18,3 +18,7 @@ CREATE TABLE jobs (name VARCHAR, last_run BIGINT);
 CREATE TABLE ages (batch BIGINT, time BIGINT);
 -- What a label needs of a prediction whose row is gone; `id` is its md5_number.
 CREATE TABLE pending (model INTEGER, id UHUGEINT, time BIGINT, version INTEGER, role UTINYINT, number DOUBLE, text VARCHAR);
+
+-- Schema 2. A section is frozen once released: what changes later is said in a section of its own, at the end.
+ALTER TABLE producers ADD COLUMN lost UBIGINT DEFAULT 0;
+ALTER TABLE pending ADD COLUMN segments MAP(VARCHAR, VARCHAR);
