@@ -87,7 +87,7 @@ class Admission:
         if len(self._producers) > 2 * REMEMBERED:
             newest = sorted(self._producers.values(), key=lambda producer: producer.last_seen)[-REMEMBERED:]
             self._producers = {producer.name: producer for producer in newest}
-        self.totals.stored += sum(len(part) for _, part in (*done.batches, *done.truths))
+        self.totals.stored += sum(len(rows) for _, rows in done.batches) + sum(len(told) for _, told in done.truths)
         self.totals.missed += done.missed
         self.totals.lost += done.lost_after_ack
         for (_, reason), rows in done.lost.items():

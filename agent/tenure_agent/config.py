@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from tenure_agent.faults import ConfigError, Fault, faults_of
-from tenure_agent.units import Duration, Size
+from tenure_agent.faults import ConfigError, Fault, Misfits, faults_of
+from tenure_agent.units import Duration, Size, show_duration
 
 METRICS = {
     "binary": ("accuracy", "precision", "recall", "f1", "auc_roc", "brier"),
@@ -28,6 +28,8 @@ METRICS = {
     "regression": ("mae", "rmse"),
 }
 LOSSES = ("brier", "mae", "rmse")
+MOST_SEGMENTS = 8
+LEAST_SIZE = 16 << 20  # what an empty store, its log and a few models' newest rows take
 
 
 class Section(BaseModel):
@@ -41,6 +43,13 @@ class StoreConfig(Section):
     floor: Size = 100 << 20  # of the disk, left free: below that, reports are refused
     memory: Size = 128 << 20
     threads: int = Field(default=1, ge=1)
+
+    @field_validator("max_size")
+    @classmethod
+    def _holds_something(cls, value: int) -> int:
+        if value < LEAST_SIZE:
+            raise ValueError(f"{LEAST_SIZE >> 20}MiB or more: in less, rows are gone before their labels come")
+        return value
 
 
 class AccessConfig(Section):
@@ -154,9 +163,17 @@ class ModelConfig(Section):
     mode: Literal["observe", "advise", "act"] = "advise"
     reference: ReferenceConfig = ReferenceConfig()
     columns: Mapping[str, Literal["numeric", "categorical", "ignore"]] = Field(default_factory=dict)
+    segments: tuple[str, ...] = ()  # features whose values stay with a prediction when its row is gone
     drift: DriftConfig = DriftConfig()
     performance: PerformanceConfig = PerformanceConfig()
     retrain: RetrainConfig = RetrainConfig()
+
+    @field_validator("segments")
+    @classmethod
+    def _few(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value) or not all(value) or len(value) > MOST_SEGMENTS:
+            raise ValueError(f"{MOST_SEGMENTS} names of features at most, each once")
+        return value
 
     @field_validator("performance")
     @classmethod
@@ -176,7 +193,7 @@ class Config(Section):
     clock: Literal["wall", "event"] = "wall"
     store: StoreConfig = StoreConfig()
     control: ControlConfig = ControlConfig()
-    models: Mapping[str, ModelConfig] = Field(default_factory=dict)
+    models: Mapping[str, ModelConfig] = Field(default_factory=dict, validate_default=True)
 
     @field_validator("listen")
     @classmethod
@@ -200,6 +217,22 @@ class Config(Section):
     @classmethod
     def _http(cls, value: str) -> str:
         _host_port(value)
+        return value
+
+    @field_validator("models")
+    @classmethod
+    def _seen_before_gone(cls, value: Mapping[str, ModelConfig], info: ValidationInfo) -> Mapping[str, ModelConfig]:
+        """A label still finds its prediction after the row is gone; a drift check does not find the row."""
+        store = info.data.get("store")  # not there when it has faults of its own
+        found = []
+        for name, model in (value or {"*": ModelConfig()}).items():
+            every = model.drift.every
+            if store is not None and every > store.retain:
+                told = f"{show_duration(every)} is longer than store.retain, {show_duration(store.retain)}"
+                remedy = f"store.retain: {show_duration(2 * every)}, as rows would be gone before a check reads them"
+                found.append(Fault(f"models.{name}.drift.every", told, remedy))
+        if found:
+            raise Misfits(found)
         return value
 
     @property

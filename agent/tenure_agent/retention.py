@@ -1,4 +1,8 @@
-"""The scheduled job that keeps the store within its age and size, and counts labels that came too late."""
+"""The scheduled job that keeps the store within its age and size, and counts labels that came too late.
+
+Every run sees to the rows, by when they came; once an hour it sees to what grows more slowly: summaries, verdicts and the
+list of producers.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import logging
 
 from tenure_agent.config import Config
 from tenure_agent.metrics import Metrics
-from tenure_agent.store import Database, expiry, jobs, predictions
+from tenure_agent.store import Database, expiry, jobs, predictions, producers, summaries, verdicts
 from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.database import Cursor
 
@@ -16,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 JOB = "retention"
 MINUTE = dt.timedelta(minutes=1)
+HOUR = 3_600_000_000  # microseconds
 
 
 class Retention:
@@ -28,6 +33,7 @@ class Retention:
         self._metrics = metrics
         self._matched: int | None = None  # outcomes up to this ingest number had time to find their prediction
         self._expired = False
+        self._tidied: int | None = None
 
     @property
     def interval(self) -> dt.timedelta:
@@ -42,30 +48,48 @@ class Retention:
             await asyncio.wrap_future(self._database.checkpoint())
             used = await self._database.async_read(expiry.used_bytes)
 
-        def work(cursor: Cursor) -> expiry.Expired:
+        tidy = self._tidied is None or now - self._tidied >= HOUR
+
+        def work(cursor: Cursor) -> tuple[expiry.Expired, int]:
             expiry.note(cursor, self._catalogue, limits.age, now)
             done = expiry.expire(cursor, self._catalogue, limits, now, used)
+            others = self._tidy(cursor, limits, now, used) if tidy else 0
+            if tidy or producers.crowded(cursor):
+                producers.compact(cursor, limits.age + 24 * HOUR)
             jobs.ran(cursor, JOB, now)
-            return done
+            return done, others
 
-        done = await self._database.async_write(work, into_floor=True)
+        done, others = await self._database.async_write(work, into_floor=True)
+        self._tidied = now if tidy else self._tidied
         if done.rows or done.outcomes or done.pending:
             self._expired = True
-            await asyncio.wrap_future(self._database.checkpoint())
             logger.info(
                 "%(rows)d rows, %(outcomes)d outcomes and %(pending)d slim rows expired; %(slimmed)d rows became slim",
                 {"rows": done.rows, "outcomes": done.outcomes, "pending": done.pending, "slimmed": done.slimmed},
             )
+        if done != expiry.Expired() or others:
+            await asyncio.wrap_future(self._database.checkpoint())
         self._metrics.expired.inc(done.rows)
         await self._count_unmatched()
 
+    def _tidy(self, cursor: Cursor, limits: expiry.Limits, now: int, used: int) -> int:
+        """Summaries are kept as long as rows, where there is room, and for what a check reads in any case."""
+        removed = verdicts.expire(cursor, now - limits.age, now)
+        for model in list(self._catalogue.models.values()):
+            needed = max(6 * HOUR, 2 * _micros(self._config.model(model.name).drift.window))
+            keep = needed if used > limits.size else max(limits.age, needed)
+            removed += summaries.expire(cursor, model.number, keep, now)
+        return removed
+
     def _limits(self) -> expiry.Limits:
         store = self._config.store
-        horizons = {}
+        horizons, segments = {}, {}
         for name in list(self._catalogue.models):
-            performance = self._config.model(name).performance
-            horizons[name] = (performance.label_delay + performance.window) // dt.timedelta(microseconds=1)
-        return expiry.Limits(store.retain // dt.timedelta(microseconds=1), store.max_size, horizons)
+            model = self._config.model(name)
+            # Labels are judged once they span a window: with one window of them, they never would.
+            horizons[name] = _micros(model.performance.label_delay + 2 * model.performance.window)
+            segments[name] = model.segments
+        return expiry.Limits(_micros(store.retain), store.max_size, horizons, segments)
 
     async def _count_unmatched(self) -> None:
         """Each outcome is looked for once, a run after it came; while nothing has expired, none can be too late."""
@@ -79,3 +103,7 @@ class Retention:
         self._matched, found = await self._database.async_read(read)
         for model, outcomes in found.items():
             self._metrics.unmatched.labels(self._metrics.known(model)[0]).inc(outcomes)
+
+
+def _micros(duration: dt.timedelta) -> int:
+    return duration // dt.timedelta(microseconds=1)

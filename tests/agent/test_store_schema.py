@@ -18,7 +18,7 @@ from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.schema import SCHEMA, sections
 
 FIRST = Path(__file__).with_name("schema_1.sql").read_text()
-TABLES = 'SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE schema_name = \'main\' ORDER BY ALL'
+TABLES = "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE schema_name = 'main' ORDER BY ALL"
 ROWS = [
     "INSERT INTO meta VALUES ('schema', '1')",
     "INSERT INTO models VALUES (1, 'fraud', 5)",
@@ -50,7 +50,23 @@ def look(database: Database, query: str) -> list[Any]:
 def old(tmp_path: Path) -> Path:
     """A store of schema 1, with a decision on its way."""
     path = tmp_path / "tenure.duckdb"
-    decision = ["d", 1, 1, "retrain", "scheduled", "routine", "act", "due", 50, json.dumps({}), 50, "pending", 3, 90, "x"]
+    decision = [
+        "d",
+        1,
+        1,
+        "retrain",
+        "scheduled",
+        "routine",
+        "act",
+        "due",
+        50,
+        json.dumps({}),
+        50,
+        "pending",
+        3,
+        90,
+        "x",
+    ]
     told = ", ".join(repr(value) for value in decision)
     write(path, FIRST, *ROWS, f"INSERT INTO decisions VALUES ({told})")
     return path

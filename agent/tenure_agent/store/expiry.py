@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+from tenure_agent.records import FEATURE
 from tenure_agent.store import predictions
 from tenure_agent.store.catalogue import Catalogue, Model
 from tenure_agent.store.database import Cursor
@@ -16,13 +17,14 @@ NOTES = 1000  # of the age allowed at most, kept as pairs of ingest number and t
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much may be kept. Times are in microseconds, sizes in bytes; `horizons` is how long labels of each model
-    (by name) are waited for.
+    """How much may be kept. Times are in microseconds, sizes in bytes; by a model's name, `horizons` is how long after
+    a prediction its label is waited for, `segments` the features whose values are kept with it.
     """
 
     age: int
     size: int
     horizons: Mapping[str, int]
+    segments: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def expire(cursor: Cursor, catalogue: Catalogue, limits: Limits, now: int, used:
         # A version without a reference keeps its rows: the reference is to be taken from them.
         gone = f"batch <= {much:d} OR (batch <= {old:d} AND version IN (SELECT version FROM refs WHERE {number}))"
         done += Expired(
-            slimmed=_slim(cursor, model, gone, alive),
+            slimmed=_slim(cursor, model, gone, alive, limits.segments.get(model.name, ())),
             rows=_delete(cursor, model.table, gone),
             outcomes=_delete(cursor, "outcomes", f"{number} AND batch <= {max(old, much):d} AND NOT {alive}"),
             pending=_delete(cursor, "pending", f"{number} AND NOT {alive}"),
@@ -110,15 +112,19 @@ def _share_alive(cursor: Cursor, models: list[Model], rows: int) -> float:
     return min(1.0, rows / held) if held else 1.0
 
 
-def _slim(cursor: Cursor, model: Model, gone: str, alive: str) -> int:
+def _slim(cursor: Cursor, model: Model, gone: str, alive: str, segments: Sequence[str]) -> int:
     column = predictions.prediction_column(model)
     if column is None:
         return 0
     number = f"n{column.number}" if column.has_numbers else "NULL"
     text = f"t{column.number}" if column.has_texts else "NULL"
+    by = {name: model.columns[FEATURE, name] for name in segments if (FEATURE, name) in model.columns}
+    values = ", ".join(predictions.value_as_text(of) for of in by.values())
+    kept = f"MAP(?::VARCHAR[], [{values}])" if by else "NULL"
     inserted = cursor.execute(
-        f"INSERT INTO pending SELECT {model.number}, md5_number(id), time, version, role, {number}, {text} "
-        f"FROM {model.table} WHERE ({gone}) AND {alive} AND id IS NOT NULL"
+        f"INSERT INTO pending SELECT {model.number}, md5_number(id), time, version, role, {number}, {text}, {kept} "
+        f"FROM {model.table} WHERE ({gone}) AND {alive} AND id IS NOT NULL",
+        [list(by)] if by else [],
     )
     return int(one(inserted)[0])
 

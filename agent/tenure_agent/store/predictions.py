@@ -233,6 +233,12 @@ def as_text(number: str) -> str:
     return f"regexp_replace(CAST({number} AS VARCHAR), '[.]0$', '')"
 
 
+def value_as_text(column: Column) -> str:
+    """A stored column as SQL text, also where its type changed."""
+    stored = [as_text(name) if name.startswith("n") else name for name in reversed(stored_names(column))]
+    return f"coalesce({', '.join(stored)})"
+
+
 def label_as_text() -> str:
     return f"coalesce(o.label_text, {as_text('o.label_number')})"
 

@@ -81,7 +81,8 @@ def totals(cursor: Cursor) -> Totals:
     sums = "coalesce(sum(stored), 0), coalesce(sum(missed), 0), coalesce(sum(lost), 0)"
     found = one(cursor.execute(f"SELECT {sums} FROM (SELECT * FROM producers QUALIFY {_NEWEST})"))
     dropped = cursor.execute("SELECT reason, sum(lost) FROM losses GROUP BY reason").fetchall()
-    return Totals(*(int(value) for value in found), Counter({reason: int(rows) for reason, rows in dropped}))
+    stored, missed, lost = (int(value) for value in found)
+    return Totals(stored, missed, lost, Counter({reason: int(rows) for reason, rows in dropped}))
 
 
 def crowded(cursor: Cursor) -> bool:

@@ -44,3 +44,15 @@ def reset(cursor: Cursor, model: int, version: int) -> None:
     """Forget a version's summaries: a new reference has other bins."""
     cursor.execute("DELETE FROM summaries WHERE model = ? AND version = ?", [model, version])
     cursor.execute("DELETE FROM watermarks WHERE model = ? AND version = ?", [model, version])
+
+
+def expire(cursor: Cursor, model: int, keep: int, now: int) -> int:
+    """Remove a model's summaries older than its newest by `keep` microseconds; how many that were.
+
+    They age by event time, as windows do: a model that has fallen silent keeps those its checks read last.
+    """
+    newest = one(cursor.execute("SELECT max(bucket) FROM summaries WHERE model = ? AND bucket <= ?", [model, now]))[0]
+    if newest is None:
+        return 0
+    removed = cursor.execute("DELETE FROM summaries WHERE model = ? AND bucket < ?", [model, newest - keep])
+    return int(one(removed)[0])

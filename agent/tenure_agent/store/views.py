@@ -2,6 +2,8 @@
 
 `predictions_<model>` one row per prediction: id, time, version, role, latency, error, a column per feature and, as
                       `output.<name>`, per output (a feature of a taken name reads `feature.<name>`)
+`pending`             of predictions whose row is gone and whose label may still come: model, version, role, time,
+                      prediction, segments (feature → value)
 `outcomes`            model, id, time it became known, label, value
 `summaries`           model, version, role, time, hash of its reference, bytes
 `verdicts`            model, version, check, level shown, alone (the check's own), start, end, reason, detail (JSON)
@@ -46,6 +48,10 @@ def _fixed(place: str) -> dict[str, str]:
         f"JOIN {place}.models m ON m.model = t.model "
         f"JOIN {place}.versions v ON v.model = t.model AND v.version = t.version"
     )
+    pending = (
+        f"SELECT m.name AS model, v.name AS version, {ROLE.format('t')} AS role, make_timestamp(t.time) AS time, "
+        f"coalesce(t.text, {as_text('t.number')}) AS prediction, t.segments FROM {place}.pending t {names}"
+    )
     outcomes = (
         f"SELECT m.name AS model, o.id, make_timestamp(o.time) AS time, {label_as_text()} AS label, o.value "
         f"FROM {place}.outcomes o JOIN {place}.models m ON m.model = o.model"
@@ -63,7 +69,13 @@ def _fixed(place: str) -> dict[str, str]:
         "make_timestamp(t.time) AS time, t.evidence, t.state, t.attempts, t.last_error "
         f"FROM {place}.decisions t {names}"
     )
-    return {"outcomes": outcomes, "summaries": summaries, "verdicts": verdicts, "decisions": decisions}
+    return {
+        "pending": pending,
+        "outcomes": outcomes,
+        "summaries": summaries,
+        "verdicts": verdicts,
+        "decisions": decisions,
+    }
 
 
 def _predictions(model: Model, place: str) -> str:
