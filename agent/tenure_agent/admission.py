@@ -67,6 +67,10 @@ class Admission:
         self._batch = predictions.newest_batch(cursor, self._catalogue)
         return min(predictions.newest_time(cursor, self._catalogue), self._clock())
 
+    def zeroed(self, cursor: Cursor) -> int:
+        """Rows that are stored and no longer what they were."""
+        return predictions.count_zeroed(cursor, self._catalogue)
+
     def distrust(self) -> None:
         """A transaction failed: memory may know more than is stored."""
         self._stale = True

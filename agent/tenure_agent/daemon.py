@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import logging
 import signal
 import time
@@ -25,9 +26,10 @@ from tenure_agent.retention import JOB, Retention
 from tenure_agent.review import Reviewer
 from tenure_agent.scheduler import EventScheduler, Job, WallScheduler, every
 from tenure_agent.service import GrpcPort
-from tenure_agent.store import Database, StoreLost, decisions, jobs
+from tenure_agent.store import Database, StoreLost, decisions, jobs, salvage
 from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.damage import files_set_aside
+from tenure_agent.store.producers import Producer
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ class Agent:
         self._ready = False
         self._listen = config.listen
         self._scheduled: set[str] = set()
+        self._remembered: dict[str, Producer] = {}
         self._parts = AsyncExitStack()  # what is begun anew on a new store
         self._ports = AsyncExitStack()
         self.addresses: dict[str, str] = {}
@@ -106,12 +109,17 @@ class Agent:
             lost.clear()
             if self._database.lost:  # a start may have seen to it
                 await self._end()
+                self._remembered = self._ingest.remembered()
                 await asyncio.to_thread(self._database.replace)
                 await self._begin()
 
     async def _start_parts(self) -> None:
         config, database, parts = self._config, self._database, self._parts
         self._scheduled.clear()
+        age = config.store.retain // dt.timedelta(microseconds=1)
+        remembered, self._remembered = self._remembered, {}
+        lost = await asyncio.to_thread(salvage.carry_over, database, remembered, age)
+        self.metrics.lost_after_ack.inc(lost)
         self._catalogue = await database.async_read(Catalogue)
         kind = EventScheduler if config.clock == "event" else WallScheduler
         self._scheduler = kind(self.metrics, await database.async_read(jobs.last_runs))

@@ -69,6 +69,10 @@ class Ingest:
 
     async def start(self) -> None:
         self.newest = await self._database.async_read(self._admission.load)
+        zeroed = await self._database.async_read(self._admission.zeroed)
+        self._metrics.store_damaged.set(zeroed)
+        if zeroed:
+            logger.error("%(rows)d rows of the store are zeroed: its disk lost what was written", {"rows": zeroed})
         self._task = asyncio.create_task(self._run(), name="ingest")
 
     async def stop(self) -> None:

@@ -52,6 +52,7 @@ class Metrics:
         )
         self.store_full = gauge("store_full", "1 while reports are refused because the disk has no room.")
         self.store_set_aside = gauge("store_set_aside", "Unreadable store files set aside, and not removed since.")
+        self.store_damaged = gauge("store_damaged_rows", "Rows found zeroed when the store was opened.")
         self.event_time = gauge("event_time_seconds", "Newest event time stored, in seconds since 1970.")
         self.checks = counter("checks", "Checks run, by what they said.", *MODEL, "check", "level")
         self.check_seconds = histogram("check_seconds", "Time of one review: summaries, checks and policy.")

@@ -189,7 +189,7 @@ class Reviewer:
             verdict = drift_check.check_drift(reference, summary, window, rows, config.drift.min_rows)
         except Exception as error:
             logger.exception("the drift check of %(model)s failed", {"model": model.name})
-            return plain(Level.ERROR, f"the check failed: {error!r}")
+            return plain(Level.ERROR, _failed(error))
         for i, column in enumerate(reference.columns):
             seen = int(summary.rows[i] + summary.missing[i])
             if seen:
@@ -222,8 +222,7 @@ class Reviewer:
             )
         except Exception as error:
             logger.exception("the performance check of %(model)s failed", {"model": model.name})
-            reason = f"the check failed: {error!r}"
-            failed = Verdict(model.name, name, performance_check.CHECK, Level.ERROR, reason, window, len(found))
+            failed = Verdict(model.name, name, performance_check.CHECK, Level.ERROR, _failed(error), window, len(found))
             return failed, Level.ERROR, False
         if verdict.level is not Level.INSUFFICIENT_DATA and _past(metric, verdict.measures[metric], settings.emergency):
             return replace(verdict, level=Level.CRITICAL), Level.CRITICAL, True
@@ -258,6 +257,11 @@ class Reviewer:
         if decision is not None:
             state = decisions.PENDING if self._config.control.url else decisions.RECORDED
             decisions.save(cursor, model.number, version, decision, self._clock(), state)
+
+
+def _failed(error: Exception) -> str:
+    """A library's own words may quote a value."""
+    return f"the check failed: {type(error).__name__}, see the agent's log"
 
 
 def bucket_of(config: ModelConfig) -> int:

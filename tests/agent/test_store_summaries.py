@@ -190,7 +190,7 @@ def test_of_old_verdicts_the_ends_of_each_run_stay(said: Callable[..., None], re
     assert write(lambda c: verdicts.expire(c, 10 * DAY, 12 * DAY)) == 0
 
     assert write(lambda c: verdicts.expire(c, 10 * DAY, 405 * DAY + 1)) == 4 + 1
-    assert read(lambda c: verdicts.newest(c))[0]["time"] == 12 * DAY
+    assert read(verdicts.newest)[0]["time"] == 12 * DAY
 
 
 def test_verdicts_are_bounded_in_number(

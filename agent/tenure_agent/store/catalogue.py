@@ -69,6 +69,15 @@ class Catalogue:
             column = by_number[model].columns.setdefault((part, name), Column(number, name, part))
             column.kinds.add(kind)
 
+    def make_tables(self, cursor: Cursor) -> None:
+        """Tables for the rows of all models, as in a store that knows their names and has none of their rows."""
+        for model in self.models.values():
+            _make_table(cursor, model)
+            for column in model.columns.values():
+                for text in (False, True):
+                    if column.has_texts if text else column.has_numbers:
+                        _add_column(cursor, model, column.number, text=text)
+
     def by_number(self, number: int) -> Model:
         return next(model for model in self.models.values() if model.number == number)
 
@@ -81,10 +90,7 @@ class Catalogue:
                 raise LimitReached("too_many_models")
             model = Model(len(self.models) + 1, name)
             cursor.execute("INSERT INTO models VALUES (?, ?, ?)", [model.number, name, now])
-            cursor.execute(
-                f"CREATE TABLE {model.table} (batch BIGINT, time BIGINT, version INTEGER, role UTINYINT, id VARCHAR, "
-                "latency FLOAT, error VARCHAR)"
-            )
+            _make_table(cursor, model)
             self.models[name] = model
         return model
 
@@ -111,14 +117,25 @@ class Catalogue:
         if kind not in column.kinds:
             text = kind == "TEXT"
             if not (column.has_texts if text else column.has_numbers):
-                stored = f"t{column.number} VARCHAR" if text else f"n{column.number} DOUBLE"
-                cursor.execute(f"ALTER TABLE {model.table} ADD COLUMN {stored}")
+                _add_column(cursor, model, column.number, text=text)
             cursor.execute(
                 "INSERT INTO columns VALUES (?, ?, ?, ?, ?, ?)", [model.number, column.number, name, part, kind, now]
             )
             model.columns[part, name] = column
             column.kinds.add(kind)
         return column
+
+
+def _make_table(cursor: Cursor, model: Model) -> None:
+    cursor.execute(
+        f"CREATE TABLE {model.table} (batch BIGINT, time BIGINT, version INTEGER, role UTINYINT, id VARCHAR, "
+        "latency FLOAT, error VARCHAR)"
+    )
+
+
+def _add_column(cursor: Cursor, model: Model, number: int, *, text: bool) -> None:
+    stored = f"t{number} VARCHAR" if text else f"n{number} DOUBLE"
+    cursor.execute(f"ALTER TABLE {model.table} ADD COLUMN {stored}")
 
 
 def _check_name(name: str, what: str) -> None:

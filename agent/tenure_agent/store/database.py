@@ -67,6 +67,7 @@ class Database:
         self.path = path.absolute()
         self.exports = self.path.with_name(self.path.name + ".exports")
         self.on_lost: Callable[[], object] = lambda: None
+        self.aside: Path | None = None
         self._clock = clock
         self._lost: StoreLost | None = None
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,9 +94,9 @@ class Database:
             except duckdb.Error as error:
                 self._connection.close()
                 if not damage.unreadable(error):
-                    told = str(error).splitlines()[0]
                     raise TenureError(
-                        f"store.path: {str(self.path)!r} cannot be opened ({told}). Try: another store.path"
+                        f"store.path: {str(self.path)!r} cannot be opened ({damage.told(error)}). "
+                        "Try: another store.path"
                     ) from None
                 self._set_aside(error)
             else:
@@ -104,7 +105,8 @@ class Database:
     def _set_aside(self, error: duckdb.Error | StoreLost) -> None:
         log_only = isinstance(error, duckdb.Error) and damage.log_is_at_fault(error)
         name = damage.set_aside(self.path, self._clock(), log_only=log_only)
-        told = {"why": str(error).splitlines()[0], "path": str(name)}
+        self.aside = self.aside if log_only else name
+        told = {"why": damage.told(error), "path": str(name)}
         logger.error("the store cannot be read (%(why)s); set aside as %(path)s", told)
 
     def write(self, work: Callable[[Cursor], T], *, into_floor: bool = False) -> Future[T]:
@@ -205,12 +207,12 @@ class Database:
     def _heal(self, error: duckdb.Error, generation: int) -> None:
         """A fatal error leaves DuckDB useless until it is closed; the next query opens it again."""
         if isinstance(error, duckdb.FatalException | duckdb.InternalException):
-            logger.error("the store is opened again: %(why)s", {"why": str(error).splitlines()[0]})
+            logger.error("the store is opened again: %(why)s", {"why": damage.told(error)})
             self._connection.close(generation)
 
     def _lose(self, error: duckdb.Error) -> StoreLost:
         if self._lost is None:
-            self._lost = StoreLost(f"store.path: {str(self.path)!r} cannot be read ({str(error).splitlines()[0]})")
+            self._lost = StoreLost(f"store.path: {str(self.path)!r} cannot be read ({damage.told(error)})")
             self.on_lost()
         return self._lost
 
@@ -240,7 +242,7 @@ class Database:
                 cursor.execute("CHECKPOINT")
         except duckdb.Error as error:  # the log holds everything
             self._heal(error, generation)
-            logger.warning("no checkpoint for now: %(why)s", {"why": str(error).splitlines()[0]})
+            logger.warning("no checkpoint for now: %(why)s", {"why": damage.told(error)})
 
     @property
     def lost(self) -> bool:
@@ -248,7 +250,7 @@ class Database:
         return self._lost is not None
 
     def replace(self) -> None:
-        """Set a lost file aside and go on with a new one."""
+        """Set a lost file aside and go on with a new one; `aside` names it until somebody has taken what is left of it."""
         self._connection.close()
         if self._lost is not None:
             self._set_aside(self._lost)
