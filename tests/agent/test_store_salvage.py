@@ -154,6 +154,26 @@ def test_damage_that_does_not_look_it_costs_no_producer(database: Database, lost
     database.write(lambda cursor: fill(cursor, 1)).result()
 
 
+@pytest.mark.parametrize(
+    "zeroed",
+    [
+        "UPDATE versions SET model = 0",
+        "UPDATE columns SET model = 0",
+        "UPDATE columns SET number = 0",
+        "DELETE FROM models",
+    ],
+)
+def test_names_without_their_numbers_are_no_crash_loop(database: Database, zeroed: str) -> None:
+    database.write(fill).result()
+    database.write(lambda cursor: cursor.execute(zeroed)).result()
+    with pytest.raises(StoreLost):
+        database.read(Catalogue).result()
+    database.replace()
+    salvage.carry_over(database, {}, 8 * DAY)
+    assert database.read(Catalogue).result().models == {}
+    assert database.read(producers.load).result()["p"].lost == 7
+
+
 def test_an_agent_goes_on_where_it_was(running: Callable[..., Any]) -> None:
     with running() as agent:
         with tenure.Monitor("fraud", version="1", agent=agent.addresses["grpc"]) as monitor:

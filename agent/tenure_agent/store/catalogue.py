@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import duckdb
+
 from tenure_agent.store.database import Cursor
 
 MAX_MODELS, MAX_VERSIONS, MAX_COLUMNS, MAX_NAME = 100, 1000, 2000, 256
@@ -52,7 +54,13 @@ class Model:
 
 
 class Catalogue:
-    """All names this store has seen. Changed only in the writer thread; read anywhere."""
+    """All names this store has seen. Changed only in the writer thread; read anywhere.
+
+    Raises
+    ------
+    duckdb.Error
+        Their numbers are not those that were given: the file is damaged where DuckDB does not see it.
+    """
 
     def __init__(self, cursor: Cursor) -> None:
         self.models: dict[str, Model] = {}
@@ -62,10 +70,12 @@ class Catalogue:
         for model, version, name in cursor.execute(
             "SELECT model, version, name FROM versions ORDER BY model, version"
         ).fetchall():
+            _check_number(model in by_number and version > 0)
             by_number[model].versions[name] = version
         for model, number, name, part, kind in cursor.execute(
             "SELECT model, number, name, part, kind FROM columns ORDER BY model, number"
         ).fetchall():
+            _check_number(model in by_number and number > 0)
             column = by_number[model].columns.setdefault((part, name), Column(number, name, part))
             column.kinds.add(kind)
 
@@ -124,6 +134,11 @@ class Catalogue:
             model.columns[part, name] = column
             column.kinds.add(kind)
         return column
+
+
+def _check_number(given: bool) -> None:
+    if not given:
+        raise duckdb.Error("corrupt: a name with a number that was never given")
 
 
 def _make_table(cursor: Cursor, model: Model) -> None:

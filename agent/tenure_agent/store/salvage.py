@@ -18,7 +18,6 @@ from tenure_agent.store import damage, producers
 from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.connection import Cursor
 from tenure_agent.store.database import Database
-from tenure_agent.store.predictions import one
 from tenure_agent.store.producers import FORGOTTEN, Producer
 from tenure_agent.store.schema import SCHEMA
 
@@ -58,7 +57,7 @@ def carry_over(database: Database, remembered: Mapping[str, Producer], age: int)
     lost = database.write(lambda cursor: _save_producers(cursor, known, age), into_floor=True).result()
     try:
         database.write(lambda cursor: _save_tables(cursor, saved), into_floor=True).result()
-    except (duckdb.Error, LookupError, ValueError):  # what was read was damaged and did not look it
+    except (duckdb.Error, ValueError):  # what was read was damaged and did not look it
         logger.exception("nothing but producers could be taken from %(path)s", {"path": str(path)})
     told = {"reports": lost, "path": str(path), "why": ", ".join(saved.unread) or "none"}
     logger.error("%(reports)d reports are lost with %(path)s; tables that could not be saved: %(why)s", told)
@@ -119,9 +118,8 @@ def _save_tables(cursor: Cursor, saved: Saved) -> None:
                 cursor.execute(f"INSERT INTO {table} BY NAME SELECT * FROM saved")
             finally:
                 cursor.unregister("saved")
-    Catalogue(cursor).make_tables(cursor)
-    unknown = one(
-        cursor.execute("SELECT count(*) FROM versions WHERE version < 1 OR model NOT IN (FROM models SELECT model)")
-    )
-    if unknown[0]:
-        raise LookupError("versions of no model")
+    try:
+        catalogue = Catalogue(cursor)
+    except duckdb.Error as error:  # it is the old file that is damaged, not the new one
+        raise ValueError("names do not add up") from error
+    catalogue.make_tables(cursor)
