@@ -58,6 +58,7 @@ class Admission:
         self._clock = clock
         self._producers: dict[str, Producer] = {}
         self._batch = 0
+        self._lines = 0  # written since they were put together
         self._stale = False
         self.totals = Totals()
 
@@ -114,6 +115,10 @@ class Admission:
         for truths in _by_model(done.truths):
             outcomes.append(cursor, self._catalogue, truths, now)
         producers.append(cursor, done.producers.values())
+        self._lines += len(done.producers)
+        if self._lines > producers.LINES:
+            producers.compact(cursor)
+            self._lines = 0
         return done
 
     def _take(self, cursor: Cursor, report: Report, done: Admitted, now: int) -> list[Refusal]:

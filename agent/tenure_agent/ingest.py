@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from tenure_agent.admission import Admission, Admitted
 from tenure_agent.metrics import Metrics
-from tenure_agent.store import Database, StoreFull, StoreLost
+from tenure_agent.store import Database, StoreFull, StoreLost, producers
 from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.producers import Producer
 from tenure_agent.wire import Refusal, Report, decode
@@ -68,6 +68,8 @@ class Ingest:
         self.newest = 0
 
     async def start(self) -> None:
+        with suppress(StoreFull):  # it can wait
+            await self._database.async_write(producers.compact)
         self.newest = await self._database.async_read(self._admission.load)
         zeroed = await self._database.async_read(self._admission.zeroed)
         self._metrics.store_damaged.set(zeroed)

@@ -54,8 +54,6 @@ class Retention:
             expiry.note(cursor, self._catalogue, limits.age, now)
             done = expiry.expire(cursor, self._catalogue, limits, now, used)
             others = self._tidy(cursor, limits, now, used) if tidy else 0
-            if tidy or producers.crowded(cursor):
-                producers.compact(cursor, limits.age + 24 * HOUR)
             jobs.ran(cursor, JOB, now)
             return done, others
 
@@ -74,6 +72,7 @@ class Retention:
 
     def _tidy(self, cursor: Cursor, limits: expiry.Limits, now: int, used: int) -> int:
         """Summaries are kept as long as rows, where there is room, and for what a check reads in any case."""
+        producers.forget(cursor, limits.age + 24 * HOUR)
         removed = verdicts.expire(cursor, now - limits.age, now)
         for model in list(self._catalogue.models.values()):
             needed = max(6 * HOUR, 2 * _micros(self._config.model(model.name).drift.window))

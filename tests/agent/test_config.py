@@ -262,8 +262,8 @@ def test_metric_belongs_to_the_task(task: str | None, metric: str, known: bool) 
         ),
         ({"store": {"retain": "1m"}}, ["models.*.drift.every: 5m is longer than store.retain, 1m. Try: "]),
         (
-            {"store": {"max_size": "8MiB"}},
-            ["store.max_size: '8MiB' cannot be used. Try: 16MiB or more: in less, rows"],
+            {"store": {"max_size": "7MiB"}},
+            ["store.max_size: '7MiB' cannot be used. Try: 8MiB or more: in less, rows"],
         ),
         (
             {"store": {"retain": "never"}, "models": {"a": {"drift": {"every": "90d"}}}},

@@ -297,16 +297,3 @@ def test_what_grows_slowly_is_seen_to_once_an_hour(run: Any, day: Any, database:
         database.write(lambda c: producers.append(c, told)).result()
         run(settings, at)
         assert lines() == expected
-
-
-def test_many_lines_are_put_together_at_once(
-    run: Any, day: Any, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    day(1)
-    settings = config(retain="3d")
-    run(settings, 1)
-    monkeypatch.setattr(producers, "LINES", 10)
-    database.write(lambda c: producers.append(c, [producers.Producer("p", seq) for seq in range(20)])).result()
-    run(settings, 1.001)
-    assert database.read(producers.load).result()["p"].last_seq == 19
-    assert database.read(lambda c: c.execute("SELECT count(*) FROM producers").fetchall()).result() == [(1,)]

@@ -46,13 +46,13 @@ def lines(database: Database) -> int:
 
 
 def test_the_newest_line_counts_and_is_all_that_stays(database: Database) -> None:
-    database.write(lambda cursor: producers.compact(cursor, 0)).result()
+    database.write(producers.compact).result()
     for seq in (1, 2, 2, 3):
         keep(database, made("p", seq, seq), made("q", 4 - seq, seq))
     before = database.read(producers.load).result()
     assert before == {"p": made("p", 3, 3), "q": made("q", 1, 3)}
 
-    database.write(lambda cursor: producers.compact(cursor, 0)).result()
+    database.write(producers.compact).result()
     assert lines(database) == 2
     assert database.read(producers.load).result() == before
     assert list(database.read(lambda cursor: producers.load(cursor, 1)).result()) == ["p"]
@@ -68,7 +68,7 @@ def test_of_those_gone_long_ago_the_sums_stay(database: Database, monkeypatch: p
     assert before.dropped == {"queue_full": 30, "shutdown": 10}
 
     for idle, left in ((20, 10), (5, 5), (5, 5), (1, 3)):  # at least as long as rows, and never fewer than KNOWN
-        database.write(lambda cursor: producers.compact(cursor, idle * DAY)).result()  # noqa: B023
+        database.write(lambda cursor: producers.forget(cursor, idle * DAY)).result()  # noqa: B023
         assert sorted(database.read(producers.load).result()) == [f"p{day}" for day in range(10 - left, 10)]
         assert totals(database) == before
         assert lines(database) == left + (left < 10)
@@ -103,3 +103,18 @@ def test_a_producer_that_is_no_longer_in_memory_is_still_known(
 
     ingesting(story, restarted, again)
     assert totals(database).stored == 18
+
+
+def test_lines_are_put_together_under_way(
+    ingesting: Run, batch: Batch, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(producers, "LINES", 10)
+
+    async def story(ingest: Ingest) -> None:
+        for seq in range(1, 12):
+            await ingest.report(report(seq, batch({"x": [1.0]}), producer="p" if seq < 3 else "q"))
+            assert lines(database) == (seq if seq < 11 else 2)
+
+    ingesting(story)
+    known = database.read(producers.load).result()
+    assert {name: one.last_seq for name, one in known.items()} == {"p": 2, "q": 11}

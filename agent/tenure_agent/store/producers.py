@@ -17,7 +17,7 @@ from tenure_agent.wire import Refusal
 
 KNOWN = 100_000  # producers with lines of their own, however long ago they were seen
 FORGOTTEN = ""  # the name all others go by
-LINES = 50_000  # beyond twice as many as there are producers, they are put together
+LINES = 50_000  # written before they are put together
 
 _NEWEST = "row_number() OVER (PARTITION BY producer ORDER BY last_seq DESC, last_seen DESC, rowid DESC) = 1"
 _LINE = "producer, last_seq, rejections, stored, missed, last_seen, lost"
@@ -85,14 +85,16 @@ def totals(cursor: Cursor) -> Totals:
     return Totals(stored, missed, lost, Counter({reason: int(rows) for reason, rows in dropped}))
 
 
-def crowded(cursor: Cursor) -> bool:
-    """Whether there are many more lines than producers."""
-    lines = one(cursor.execute("SELECT count(*) FROM producers"))[0]
-    return bool(lines > LINES and lines > 2 * one(cursor.execute("SELECT count(DISTINCT producer) FROM producers"))[0])
+def compact(cursor: Cursor) -> None:
+    """Keep the newest line of each producer only."""
+    last = one(cursor.execute("SELECT max(rowid) FROM producers"))[0]
+    if last is not None:
+        cursor.execute(f"INSERT INTO producers SELECT * FROM producers QUALIFY {_NEWEST}")
+        cursor.execute("DELETE FROM producers WHERE rowid <= ?", [last])
 
 
-def compact(cursor: Cursor, idle: int) -> None:
-    """Keep the newest line of each producer, and add up those that are neither among the newest nor seen for long.
+def forget(cursor: Cursor, idle: int) -> None:
+    """Add up the producers that are neither among the newest nor seen for long.
 
     Parameters
     ----------
@@ -100,22 +102,17 @@ def compact(cursor: Cursor, idle: int) -> None:
         Microseconds without a report after which a producer may be forgotten: its rows have expired by then. Should it
         come back after all, its reports count as new.
     """
-    last, newest = one(cursor.execute("SELECT max(rowid), max(last_seen) FROM producers"))
-    if last is None:
-        return
-    cursor.execute(f"INSERT INTO producers SELECT * FROM producers QUALIFY {_NEWEST}")
-    cursor.execute("DELETE FROM producers WHERE rowid <= ?", [last])
-    _forget(cursor, newest - idle)
-
-
-def _forget(cursor: Cursor, before: int) -> None:
+    compact(cursor)
     query = "SELECT last_seen FROM producers WHERE producer != ? ORDER BY last_seen DESC LIMIT 1 OFFSET ?"
     found = cursor.execute(query, [FORGOTTEN, KNOWN]).fetchone()
-    oldest = one(cursor.execute("SELECT min(last_seen) FROM producers WHERE producer != ?", [FORGOTTEN]))[0]
-    if found is None or min(found[0], before) < oldest:
+    if found is None:
         return
-    past = "producer = ? OR last_seen <= ?"
-    of = [FORGOTTEN, min(found[0], before)]
+    times = "SELECT min(last_seen), max(last_seen) FROM producers WHERE producer != ?"
+    oldest, newest = one(cursor.execute(times, [FORGOTTEN]))
+    until = min(found[0], newest - idle)
+    if until < oldest:
+        return
+    past, of = "producer = ? OR last_seen <= ?", [FORGOTTEN, until]
     sums = cursor.execute(f"SELECT sum(stored), sum(missed), sum(lost), max(last_seen) FROM producers WHERE {past}", of)
     stored, missed, lost, seen = one(sums)
     cursor.execute(f"DELETE FROM producers WHERE {past}", of)
