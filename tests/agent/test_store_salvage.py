@@ -142,7 +142,7 @@ def test_a_file_of_another_schema_has_nothing_to_give(tmp_path: Path) -> None:
     with duckdb.connect(str(tmp_path / "t.duckdb")) as file:
         file.execute("CREATE TABLE meta (key VARCHAR, value VARCHAR); INSERT INTO meta VALUES ('schema', '1')")
     saved = salvage.read(tmp_path / "t.duckdb")
-    assert (saved.tables, saved.producers) == ({}, {})
+    assert saved.tables == {}
     assert "decisions" in saved.unread
 
 
@@ -152,6 +152,19 @@ def test_damage_that_does_not_look_it_costs_no_producer(database: Database, lost
     assert database.read(Catalogue).result().models == {}
     assert set(database.read(producers.load).result()) == {"p", "quiet", "in the log"}
     database.write(lambda cursor: fill(cursor, 1)).result()
+
+
+def test_what_cannot_be_written_is_no_reason_not_to_go_on(
+    database: Database, lost: Callable[..., None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: Any) -> None:
+        raise duckdb.IOException("Could not write file: No space left on device")
+
+    lost("rows_1")
+    monkeypatch.setattr(producers, "append", full)
+    assert salvage.carry_over(database, {}, DAY) == 0
+    assert database.read(decisions.counts).result()[decisions.PENDING] == 1
+    assert caplog.records[-1].getMessage().endswith("could not be saved: producers, losses")
 
 
 @pytest.mark.parametrize(

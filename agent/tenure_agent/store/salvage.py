@@ -7,24 +7,27 @@ again: what comes twice is stored once, and what a producer says it has acked is
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 
-from tenure_agent.store import damage, producers
+from tenure_agent.store import producers
 from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.connection import Cursor
+from tenure_agent.store.damage import StoreFull
 from tenure_agent.store.database import Database
-from tenure_agent.store.producers import FORGOTTEN, Producer
+from tenure_agent.store.producers import Producer
 from tenure_agent.store.schema import SCHEMA
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 NAMES = ("models", "versions", "columns")  # without them, the numbers in the others mean nothing
-TABLES = ("refs", "jobs", "verdicts", "decisions")
+NUMBERED = ("refs", "jobs", "verdicts", "decisions")
+SENDERS = ("producers", "losses")
 MEMORY = 64 << 20
 
 Columns = dict[str, Any]  # NumPy arrays, as DuckDB gives and takes them
@@ -35,7 +38,6 @@ class Saved:
     """What could be read of a file, by table."""
 
     tables: dict[str, Columns] = field(default_factory=dict)
-    producers: dict[str, Producer] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
 
 
@@ -53,73 +55,84 @@ def carry_over(database: Database, remembered: Mapping[str, Producer], age: int)
     if path is None:
         return 0
     saved = read(path)
-    known = {**saved.producers, **remembered}
-    lost = database.write(lambda cursor: _save_producers(cursor, known, age), into_floor=True).result()
-    try:
-        database.write(lambda cursor: _save_tables(cursor, saved), into_floor=True).result()
-    except (duckdb.Error, ValueError):  # what was read was damaged and did not look it
-        logger.exception("nothing but producers could be taken from %(path)s", {"path": str(path)})
-    told = {"reports": lost, "path": str(path), "why": ", ".join(saved.unread) or "none"}
+    lost = _written(database, lambda cursor: _save_senders(cursor, saved, remembered, age), SENDERS, saved) or 0
+    _written(database, lambda cursor: _save_numbered(cursor, saved), (*NAMES, *NUMBERED), saved)
+    told = {"reports": lost, "path": str(path), "why": ", ".join(dict.fromkeys(saved.unread)) or "none"}
     logger.error("%(reports)d reports are lost with %(path)s; tables that could not be saved: %(why)s", told)
     return lost
 
 
-def read(path: Path) -> Saved:
-    """Every table by itself, so that damage to one costs no other."""
-    saved = Saved()
-    settings: dict[str, str | bool | int | float | list[str]] = {"memory_limit": f"{MEMORY}B", "threads": 1}
+def _written(database: Database, work: Callable[[Cursor], T], tables: Sequence[str], saved: Saved) -> T | None:
+    """What cannot be written is no reason not to go on: the store is empty then, as one that was deleted."""
     try:
-        with duckdb.connect(str(path), read_only=True, config=settings) as file:
-            schema = file.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
-            if schema != (str(SCHEMA),):
-                raise duckdb.DataError("of another schema")
-            for table in (*NAMES, *TABLES):
-                try:
-                    saved.tables[table] = file.execute(f"SELECT * FROM {table}").fetchnumpy()
-                except duckdb.Error:
-                    saved.unread.append(table)
-            try:
-                saved.producers = producers.load(file)
-                past = producers.find(file, FORGOTTEN)
-                saved.producers |= {FORGOTTEN: past} if past is not None else {}
-            except (duckdb.Error, ValueError, TypeError):
-                saved.unread.append("producers")
-    except duckdb.Error as error:
-        logger.warning("%(path)s cannot be opened: %(why)s", {"path": str(path), "why": damage.told(error)})
-        saved.unread = [*NAMES, *TABLES, "producers"]
+        return database.write(work, into_floor=True).result()
+    except (duckdb.Error, StoreFull, ValueError):
+        logger.exception("a part of the former store is not taken over")
+        saved.unread += tables
+        return None
+
+
+def read(path: Path) -> Saved:
+    """Every table by itself, on a connection of its own: one that is damaged costs no other."""
+    saved = Saved()
+    schema = _read(path, "meta")
+    if schema is None or ("schema", str(SCHEMA)) not in zip(schema["key"], schema["value"], strict=True):
+        saved.unread += (*NAMES, *NUMBERED, *SENDERS)
+        return saved
+    for table in (*NAMES, *NUMBERED, *SENDERS):
+        found = _read(path, table)
+        if found is None:
+            saved.unread.append(table)
+        else:
+            saved.tables[table] = found
     return saved
 
 
-def _save_producers(cursor: Cursor, known: Mapping[str, Producer], age: int) -> int:
+def _read(path: Path, table: str) -> Columns | None:
+    settings: dict[str, str | bool | int | float | list[str]] = {"memory_limit": f"{MEMORY}B", "threads": 1}
+    try:
+        with duckdb.connect(str(path), read_only=True, config=settings) as file:
+            return file.execute(f"SELECT * FROM {table}").fetchnumpy()
+    except (duckdb.Error, ValueError):  # a text may be none any more
+        return None
+
+
+def _save_senders(cursor: Cursor, saved: Saved, remembered: Mapping[str, Producer], age: int) -> int:
     """The last report of each may not have been acked: should it come again, it is new."""
-    newest = max((producer.last_seen for producer in known.values()), default=0)
-    kept, lost = [], 0
-    for producer in known.values():
-        gone = max(0, producer.last_seq - 1 - producer.missed - producer.lost)
-        if producer.last_seq and producer.last_seen >= newest - age:
-            lost += gone
-            kept.append(replace(producer, last_seq=producer.last_seq - 1, lost=producer.lost + gone, refused=[]))
-        else:
-            kept.append(producer)
-    producers.append(cursor, kept)
-    for producer in kept:
-        producers.save_losses(cursor, producer.name, producer.losses)
-    return lost
+    for table in SENDERS:
+        _insert(cursor, saved, table)
+    producers.append(cursor, remembered.values())
+    for producer in remembered.values():
+        if producer.losses:
+            producers.save_losses(cursor, producer.name, producer.losses)
+    producers.compact(cursor)
+    before = producers.totals(cursor).lost
+    cursor.execute(
+        "UPDATE producers SET lost = lost + greatest(0, last_seq::HUGEINT - 1 - missed - lost), last_seq = last_seq - 1, "
+        "rejections = '[]' WHERE last_seq > 0 AND last_seen >= (SELECT max(last_seen) FROM producers) - ?",
+        [age],
+    )
+    return producers.totals(cursor).lost - before
 
 
-def _save_tables(cursor: Cursor, saved: Saved) -> None:
+def _save_numbered(cursor: Cursor, saved: Saved) -> None:
     if any(name not in saved.tables for name in NAMES):
-        saved.unread += [table for table in TABLES if table not in saved.unread]
+        saved.unread += NUMBERED
         return
-    for table, columns in saved.tables.items():
-        if len(next(iter(columns.values()))):
-            cursor.register("saved", columns)
-            try:
-                cursor.execute(f"INSERT INTO {table} BY NAME SELECT * FROM saved")
-            finally:
-                cursor.unregister("saved")
+    for table in (*NAMES, *NUMBERED):
+        _insert(cursor, saved, table)
     try:
         catalogue = Catalogue(cursor)
     except duckdb.Error as error:  # it is the old file that is damaged, not the new one
         raise ValueError("names do not add up") from error
     catalogue.make_tables(cursor)
+
+
+def _insert(cursor: Cursor, saved: Saved, table: str) -> None:
+    columns = saved.tables.get(table, {})
+    if any(len(column) for column in columns.values()):
+        cursor.register("saved", columns)
+        try:
+            cursor.execute(f"INSERT INTO {table} BY NAME SELECT * FROM saved")
+        finally:
+            cursor.unregister("saved")
