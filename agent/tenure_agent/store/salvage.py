@@ -28,7 +28,8 @@ T = TypeVar("T")
 NAMES = ("models", "versions", "columns")  # without them, the numbers in the others mean nothing
 NUMBERED = ("refs", "jobs", "verdicts", "decisions")
 SENDERS = ("producers", "losses")
-MEMORY = 64 << 20
+SETTINGS: dict[str, str | bool | int | float | list[str]] = {"memory_limit": f"{64 << 20}B", "threads": 1}
+UNREADABLE = (duckdb.Error, ValueError)  # a text may be none any more
 
 Columns = dict[str, Any]  # NumPy arrays, as DuckDB gives and takes them
 
@@ -73,28 +74,26 @@ def _written(database: Database, work: Callable[[Cursor], T], tables: Sequence[s
 
 
 def read(path: Path) -> Saved:
-    """Every table by itself, on a connection of its own: one that is damaged costs no other."""
-    saved = Saved()
-    schema = _read(path, "meta")
-    if schema is None or ("schema", str(SCHEMA)) not in zip(schema["key"], schema["value"], strict=True):
-        saved.unread += (*NAMES, *NUMBERED, *SENDERS)
-        return saved
-    for table in (*NAMES, *NUMBERED, *SENDERS):
-        found = _read(path, table)
-        if found is None:
-            saved.unread.append(table)
-        else:
-            saved.tables[table] = found
+    """Every table by itself: one that is damaged costs no other."""
+    saved = Saved(unread=[*NAMES, *NUMBERED, *SENDERS])
+    left = ["meta", *saved.unread]
+    opened = True
+    while (
+        left and opened
+    ):  # what has failed once may be of no more use: the next table is read with the file opened anew
+        opened = False
+        try:
+            with duckdb.connect(str(path), read_only=True, config=SETTINGS) as file:
+                opened = True
+                while left:
+                    found = file.execute(f"SELECT * FROM {(table := left.pop(0))}").fetchnumpy()
+                    if table == "meta" and str(SCHEMA) not in found["value"]:
+                        return saved
+                    saved.tables[table] = found
+        except UNREADABLE:
+            opened = opened and "meta" in saved.tables
+    saved.unread = [table for table in saved.unread if table not in saved.tables]
     return saved
-
-
-def _read(path: Path, table: str) -> Columns | None:
-    settings: dict[str, str | bool | int | float | list[str]] = {"memory_limit": f"{MEMORY}B", "threads": 1}
-    try:
-        with duckdb.connect(str(path), read_only=True, config=settings) as file:
-            return file.execute(f"SELECT * FROM {table}").fetchnumpy()
-    except (duckdb.Error, ValueError):  # a text may be none any more
-        return None
 
 
 def _save_senders(cursor: Cursor, saved: Saved, remembered: Mapping[str, Producer], age: int) -> int:
