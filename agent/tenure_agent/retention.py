@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import logging
+from contextlib import nullcontext
 
+from tenure_agent.archive.archiving import Archiving
 from tenure_agent.config import Config
 from tenure_agent.metrics import Metrics
 from tenure_agent.store import Database, expiry, jobs, predictions
@@ -19,13 +21,27 @@ MINUTE = dt.timedelta(minutes=1)
 
 
 class Retention:
-    """One store's."""
+    """One store's.
 
-    def __init__(self, database: Database, catalogue: Catalogue, config: Config, metrics: Metrics) -> None:
+    Parameters
+    ----------
+    archiving
+        Rows go only once they are archived, unless there is no room for them; None where there is no archive.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        catalogue: Catalogue,
+        config: Config,
+        metrics: Metrics,
+        archiving: Archiving | None = None,
+    ) -> None:
         self._database = database
         self._catalogue = catalogue
         self._config = config
         self._metrics = metrics
+        self._archiving = archiving
         self._matched: int | None = None  # outcomes up to this ingest number had time to find their prediction
         self._expired = False
 
@@ -41,6 +57,8 @@ class Retention:
         if used > limits.size:  # what the last run removed counts until a checkpoint
             await asyncio.wrap_future(self._database.checkpoint())
             used = await self._database.async_read(expiry.used_bytes)
+        if used > limits.size and self._archiving is not None:
+            await self._archiving.everything()
 
         def work(cursor: Cursor) -> expiry.Expired:
             expiry.note(cursor, self._catalogue, limits.age, now)
@@ -48,7 +66,8 @@ class Retention:
             jobs.ran(cursor, JOB, now)
             return done
 
-        done = await self._database.async_write(work, into_floor=True)
+        async with nullcontext() if self._archiving is None else self._archiving.resting():
+            done = await self._database.async_write(work, into_floor=True)
         if done.rows or done.outcomes or done.pending:
             self._expired = True
             await asyncio.wrap_future(self._database.checkpoint())
@@ -57,6 +76,9 @@ class Retention:
                 {"rows": done.rows, "outcomes": done.outcomes, "pending": done.pending, "slimmed": done.slimmed},
             )
         self._metrics.expired.inc(done.rows)
+        if done.lost:
+            self._metrics.archive_lost.inc(done.lost)
+            logger.error("%(rows)d rows were removed for room before they could be archived", {"rows": done.lost})
         await self._count_unmatched()
 
     def _limits(self) -> expiry.Limits:
@@ -65,7 +87,9 @@ class Retention:
         for name in list(self._catalogue.models):
             performance = self._config.model(name).performance
             horizons[name] = (performance.label_delay + performance.window) // dt.timedelta(microseconds=1)
-        return expiry.Limits(store.retain // dt.timedelta(microseconds=1), store.max_size, horizons)
+        return expiry.Limits(
+            store.retain // dt.timedelta(microseconds=1), store.max_size, horizons, self._archiving is not None
+        )
 
     async def _count_unmatched(self) -> None:
         """Each outcome is looked for once, a run after it came; while nothing has expired, none can be too late."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tenure_agent.store import predictions
+from tenure_agent.store import archive, predictions
 from tenure_agent.store.catalogue import Catalogue, Model
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.predictions import one
@@ -17,22 +17,27 @@ NOTES = 1000  # of the age allowed at most, kept as pairs of ingest number and t
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much may be kept. Times are in microseconds, sizes in bytes; `horizons` is how long labels of each model
-    (by name) are waited for.
+    (by name) are waited for. `archived` rows only go by age; for room, others do.
     """
 
     age: int
     size: int
     horizons: Mapping[str, int]
+    archived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """What one run removed: whole rows, of which `slimmed` left a slim one, outcomes and slim rows."""
+    """What one run removed: whole rows, of which `slimmed` left a slim one, outcomes and slim rows.
+
+    `lost` is how many of the rows and outcomes should have been archived first.
+    """
 
     rows: int = 0
     slimmed: int = 0
     outcomes: int = 0
     pending: int = 0
+    lost: int = 0
 
     def __add__(self, other: Expired) -> Expired:
         return Expired(
@@ -40,6 +45,7 @@ class Expired:
             self.slimmed + other.slimmed,
             self.outcomes + other.outcomes,
             self.pending + other.pending,
+            self.lost + other.lost,
         )
 
 
@@ -74,14 +80,20 @@ def expire(cursor: Cursor, catalogue: Catalogue, limits: Limits, now: int, used:
     for model in models:
         number = f"model = {model.number}"
         alive = "false" if scarce else f"time > {now - limits.horizons.get(model.name, 0):d}"
+        kept = archive.reach(cursor, model.number).archived
+        aged = min(old, kept) if limits.archived else old
         # A version without a reference keeps its rows: the reference is to be taken from them.
-        gone = f"batch <= {much:d} OR (batch <= {old:d} AND version IN (SELECT version FROM refs WHERE {number}))"
+        gone = f"batch <= {much:d} OR (batch <= {aged:d} AND version IN (SELECT version FROM refs WHERE {number}))"
+        told = f"{number} AND batch <= {max(aged, much):d} AND NOT {alive}"
+        early = f"batch > {kept:d} AND batch <= {much:d}" if limits.archived else "false"
         done += Expired(
+            lost=_count(cursor, model.table, early) + _count(cursor, "outcomes", f"{told} AND {early}"),
             slimmed=_slim(cursor, model, gone, alive),
             rows=_delete(cursor, model.table, gone),
-            outcomes=_delete(cursor, "outcomes", f"{number} AND batch <= {max(old, much):d} AND NOT {alive}"),
+            outcomes=_delete(cursor, "outcomes", told),
             pending=_delete(cursor, "pending", f"{number} AND NOT {alive}"),
         )
+        archive.expired(cursor, model.number, max(aged, much))
     return done
 
 
@@ -121,6 +133,10 @@ def _slim(cursor: Cursor, model: Model, gone: str, alive: str) -> int:
         f"FROM {model.table} WHERE ({gone}) AND {alive} AND id IS NOT NULL"
     )
     return int(one(inserted)[0])
+
+
+def _count(cursor: Cursor, table: str, which: str) -> int:
+    return int(one(cursor.execute(f"SELECT count(*) FROM {table} WHERE {which}"))[0])
 
 
 def _delete(cursor: Cursor, table: str, which: str) -> int:

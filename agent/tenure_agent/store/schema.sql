@@ -18,3 +18,7 @@ CREATE TABLE jobs (name VARCHAR, last_run BIGINT);
 CREATE TABLE ages (batch BIGINT, time BIGINT);
 -- What a label needs of a prediction whose row is gone; `id` is its md5_number.
 CREATE TABLE pending (model INTEGER, id UHUGEINT, time BIGINT, version INTEGER, role UTINYINT, number DOUBLE, text VARCHAR);
+-- Rows and outcomes of a model up to ingest number `batch` are in the archive; up to `expired`, not all are here any more.
+CREATE TABLE archived (model INTEGER, batch BIGINT, expired BIGINT);
+-- The files of the range being archived, one line each: whatever dies on the way, the same files are written again.
+CREATE TABLE archiving (model INTEGER, first BIGINT, last BIGINT, part VARCHAR, day INTEGER);
