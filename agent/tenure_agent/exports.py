@@ -55,14 +55,14 @@ class Exports:
         self._database.check_room()
         name = secrets.token_hex(8)
         path = self._database.exports / f"{KEPT}{name}"
-        fetched = path.with_name(f"{path.name}.archived")
+        scratch = path.with_name(f"{path.name}.scratch")
         try:
-            rows, files = await self._written(wanted, path, fetched)
+            rows, files = await self._written(wanted, path, scratch)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
         finally:
-            await asyncio.to_thread(shutil.rmtree, fetched, ignore_errors=True)
+            await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
         if not rows:
             path.unlink(missing_ok=True)
             await self._explain(wanted)
@@ -87,22 +87,22 @@ class Exports:
     def _drop(self, name: str) -> None:
         self._kept.pop(name).unlink(missing_ok=True)
 
-    async def _written(self, wanted: Wanted, path: Path, fetched: Path) -> tuple[int, int]:
+    async def _written(self, wanted: Wanted, path: Path, scratch: Path) -> tuple[int, int]:
         for _ in range(ATTEMPTS):
             store, reach = await self._database.async_read(lambda cursor: _state(cursor, wanted.model))
-            archived = await asyncio.to_thread(self._fetch, wanted, store, reach, fetched)
+            archived = await asyncio.to_thread(self._fetch, wanted, store, reach, scratch)
 
             def work(cursor: Cursor, archived: Archived = archived, reach: Reach = reach) -> int:
                 cursor.begin()
                 try:
-                    return export.write(cursor, wanted, archived, reach, path)
+                    return export.write(cursor, wanted, archived, reach, path, scratch)
                 finally:
                     cursor.rollback()
 
             try:
                 rows = await asyncio.wrap_future(self._database.ask(work))
             except Moved:
-                await asyncio.to_thread(shutil.rmtree, fetched)
+                await asyncio.to_thread(shutil.rmtree, scratch)
                 continue
             return rows, len(archived.predictions) + len(archived.outcomes)
         raise TenureError("export: rows expire faster than the archive is read. Try: a later --since")

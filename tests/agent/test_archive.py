@@ -23,6 +23,7 @@ from tenure_agent.retention import Retention
 from tenure_agent.store import Database, archive, expiry, references
 from tenure_agent.store.archive import File, Range
 from tenure_agent.store.catalogue import Catalogue
+from tenure_agent.store.database import Cursor
 from tenure_proto.v1 import monitoring_pb2 as pb
 
 SECOND, DAY = 10**6, 86_400 * 10**6
@@ -147,7 +148,7 @@ def test_a_failure_is_told_and_made_good(
     put(batch({"x": [1.0, 2.0]}, ids=["a", "b"], step=DAY))
     place.ill = True
     asyncio.run(archiving.everything())
-    assert archiving.failed == "archive.url: it is ill. Try: later"
+    assert archiving.state()["failed"] == "archive.url: it is ill. Try: later"
     assert "rows of fraud could not be archived" in caplog.text
     assert (value("archive_errors_total"), value("archived_rows_total")) == (1, 0)
     put(batch({"x": [3.0]}, ids=["c"]))
@@ -252,7 +253,7 @@ def test_rows_that_went_from_a_range_that_was_begun_are_in_no_file(
     asyncio.run(archiving.everything())
     plan = Range("fraud", 1, 1, (File("predictions", 0), File("predictions", 1)))
 
-    def back(cursor: archive.Cursor) -> None:
+    def back(cursor: Cursor) -> None:
         """As if the agent had died before the watermark moved, and then had to make room."""
         cursor.execute("DELETE FROM archived")
         cursor.execute("DELETE FROM rows_1 WHERE id = 'a'")

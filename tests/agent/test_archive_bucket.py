@@ -7,6 +7,7 @@ import datetime as dt
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -29,7 +30,7 @@ SECOND, DAY = 10**6, 86_400 * 10**6
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    started = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    started: Any = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     started.start()
     host, port = started.get_host_and_port()
     yield f"http://{host}:{port}"
@@ -103,10 +104,11 @@ def test_files_are_replaced_and_removed(
 
 def test_failures_say_what_to_try(place: Bucket, server: str, tmp_path: Path) -> None:
     (tmp_path / "staged").write_text("rows")
-    for tried in (
+    failing: list[Callable[[], None]] = [
         lambda: Bucket("nowhere/at/all", server).put(tmp_path / "staged", "name"),
         lambda: place.fetch("absent", tmp_path / "to"),
-    ):
+    ]
+    for tried in failing:
         with pytest.raises(PlaceFailed, match=r"'s3://.*' failed \(FileNotFoundError: .* Try: the endpoint, bucket"):
             tried()
     assert (tmp_path / "staged").exists()

@@ -140,8 +140,8 @@ def test_a_file_that_is_there_is_replaced_whole_or_stays(
 
 def test_what_a_killed_agent_left_goes(running: Running, tmp_path: Path) -> None:
     folder = tmp_path / "tenure.duckdb.exports"
-    (folder / "export-0.archived").mkdir(parents=True)
-    (folder / "export-0.archived" / "predictions-0.parquet").write_text("a copy")
+    (folder / "export-0.scratch").mkdir(parents=True)
+    (folder / "export-0.scratch" / "predictions-0.parquet").write_text("a copy")
     (folder / "export-1").write_text("rows")
     with running():
         assert list(folder.iterdir()) == []

@@ -13,8 +13,11 @@ from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.predictions import as_text, label_as_text, literal, one, quoted
 
-FORMATS = {"parquet": "FORMAT parquet, COMPRESSION zstd", "csv": "FORMAT csv, HEADER"}
+PARQUET = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480"  # a group is held in memory until it is written
+FORMATS = {"parquet": PARQUET, "csv": "FORMAT csv, HEADER"}
 ADDED = ("known", "label")
+VALUES = 4 << 20  # joined and sorted at a time: memory stays bounded however much is asked for
+MINUTE, STEPS = 60_000_000, 10_000
 ROLES = ("champion", "challenger", "shadow")
 
 
@@ -54,10 +57,12 @@ class _Source:
 
     rows: str
     columns: dict[str, tuple[str, str]]  # name → expression, type
+    micros: str  # event time as a number
+    during: str  # with {start} and {end}: a condition that skips what lies outside
 
 
-def write(cursor: Cursor, wanted: Wanted, archived: Archived, reach: Reach, path: Path) -> int:
-    """Write a file into the export directory.
+def write(cursor: Cursor, wanted: Wanted, archived: Archived, reach: Reach, path: Path, scratch: Path) -> int:
+    """Write a file into the export directory, by event time.
 
     Parameters
     ----------
@@ -65,6 +70,8 @@ def write(cursor: Cursor, wanted: Wanted, archived: Archived, reach: Reach, path
         In a transaction.
     reach
         By which `archived` was chosen.
+    scratch
+        A directory in the export directory.
 
     Returns
     -------
@@ -84,26 +91,64 @@ def write(cursor: Cursor, wanted: Wanted, archived: Archived, reach: Reach, path
             raise Moved
         sources.append(_of_store(cursor, catalogue, wanted, archived.upto))
         told.append(_told_in_store(model.number, wanted, archived.upto))
+    rows = 0
+    parts: list[Path] = []
+    for span in _spans(cursor, sources, wanted):
+        parts.append(scratch / f"part-{len(parts)}.parquet")
+        query = _query(sources, " UNION ALL ".join(told), span, labelled=wanted.labelled)
+        rows += _copied(cursor, query, parts[-1], PARQUET)
+    if rows:
+        _copied(cursor, f"FROM {_read(parts)}", path, FORMATS[wanted.form])
+    return rows
+
+
+def _copied(cursor: Cursor, query: str, path: Path, options: str) -> int:
+    return int(one(cursor.execute(f"COPY ({query}) TO {literal(str(path))} ({options})"))[0])
+
+
+def _spans(cursor: Cursor, sources: Sequence[_Source], wanted: Wanted) -> list[tuple[int, int]]:
+    """The time asked for in stretches of about as many rows each; those without rows are left out."""
     if not sources:
-        return 0
-    found = _query(sources, " UNION ALL ".join(told), labelled=wanted.labelled)
-    return int(one(cursor.execute(f"COPY ({found}) TO {literal(str(path))} ({FORMATS[wanted.form]})"))[0])
+        return []
+    asked = [source.during.format(start=wanted.start, end=wanted.end) for source in sources]
+    times = " UNION ALL ".join(
+        f"SELECT {source.micros} AS time FROM {source.rows} AND {during}"
+        for source, during in zip(sources, asked, strict=True)
+    )
+    first, last = one(cursor.execute(f"SELECT min(time), max(time) FROM ({times})"))
+    if first is None:
+        return []
+    step = max(MINUTE, (last - first) // STEPS)
+    counted = cursor.execute(
+        f"SELECT (time - {first:d}) // {step:d}, count(*) FROM ({times}) GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    most = VALUES // max(len(source.columns) for source in sources)
+    ends, rows = [], 0
+    for number, count in counted:
+        if rows and rows + count > most:
+            ends.append(first + number * step)
+            rows = 0
+        rows += count
+    return list(zip([first, *ends], [*ends, last + 1], strict=True))
 
 
-def _query(sources: Sequence[_Source], told: str, *, labelled: bool) -> str:
+def _query(sources: Sequence[_Source], told: str, span: tuple[int, int], *, labelled: bool) -> str:
     types: dict[str, tuple[str, set[str]]] = {}  # by name as DuckDB tells them apart
     for source in reversed(sources):  # the store's names first
         for name, (_, type_) in source.columns.items():
             types.setdefault(name.lower(), (name, set()))[1].add(type_)
+    places = [f"{source.rows} AND {source.during.format(start=span[0], end=span[1])}" for source in sources]
     parts = []
-    for source in sources:
+    for source, place in zip(sources, places, strict=True):
         here = {name.lower(): column for name, column in source.columns.items()}
         chosen = [
             f"{_converted(*here[key], _common(found)) if key in here else 'NULL'} AS {quoted(name)}"
             for key, (name, found) in types.items()
         ]
-        parts.append(f"SELECT {', '.join(chosen)} FROM {source.rows}")
-    ids = " UNION ALL ".join(f"SELECT {source.columns['id'][0]} AS id FROM {source.rows}" for source in sources)
+        parts.append(f"SELECT {', '.join(chosen)} FROM {place}")
+    ids = " UNION ALL ".join(
+        f"SELECT {source.columns['id'][0]} AS id FROM {place}" for source, place in zip(sources, places, strict=True)
+    )
     newest = (
         f"SELECT id, max(time) AS known, arg_max(label, (time, batch)) AS label FROM ({told}) "
         f"WHERE id IN (FROM ({ids})) GROUP BY id"
@@ -139,14 +184,12 @@ def _converted(value: str, type_: str, target: str) -> str:
 def _of_store(cursor: Cursor, catalogue: Catalogue, wanted: Wanted, after: int) -> _Source:
     model = catalogue.models[wanted.model]
     version = "" if wanted.version is None else f" AND r.version = {model.versions.get(wanted.version, 0):d}"
-    rows = (
-        f"{views.rows(model)} WHERE r.batch > {after:d} AND r.time >= {wanted.start:d} AND r.time < {wanted.end:d} "
-        f"AND r.role = {ROLES.index(wanted.role):d}{version}"
-    )
+    rows = f"{views.rows(model)} WHERE r.batch > {after:d} AND r.role = {ROLES.index(wanted.role):d}{version}"
     columns = views.columns(model)
     chosen = ", ".join(f"{value} AS {quoted(name)}" for name, value in columns)
     types = cursor.execute(f"DESCRIBE SELECT {chosen} FROM {views.rows(model)}").fetchall()
-    return _Source(rows, {name: (value, str(row[1])) for (name, value), row in zip(columns, types, strict=True)})
+    named = {name: (value, str(row[1])) for (name, value), row in zip(columns, types, strict=True)}
+    return _Source(rows, named, "r.time", "r.time >= {start:d} AND r.time < {end:d}")
 
 
 def _alike(cursor: Cursor, files: Sequence[Path]) -> list[list[tuple[Path, list[tuple[str, str]]]]]:
@@ -160,13 +203,12 @@ def _alike(cursor: Cursor, files: Sequence[Path]) -> list[list[tuple[Path, list[
 
 
 def _of_files(files: Sequence[tuple[Path, list[tuple[str, str]]]], wanted: Wanted) -> _Source:
-    rows = (
-        f"{_read([file for file, _ in files])} WHERE time >= make_timestamp({wanted.start:d}) "
-        f"AND time < make_timestamp({wanted.end:d}) AND role = {literal(wanted.role)}"
-    )
+    rows = f"{_read([file for file, _ in files])} WHERE role = {literal(wanted.role)}"
     if wanted.version is not None:
         rows += f" AND version = {literal(wanted.version)}"
-    return _Source(rows, {archive.from_files(name): (quoted(name), type_) for name, type_ in files[0][1]})
+    named = {archive.from_files(name): (quoted(name), type_) for name, type_ in files[0][1]}
+    during = "time >= make_timestamp({start:d}) AND time < make_timestamp({end:d})"
+    return _Source(rows, named, "epoch_us(time)", during)
 
 
 def _told_in_store(model: int, wanted: Wanted, after: int) -> str:
