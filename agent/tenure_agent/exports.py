@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from tenure.errors import TenureError
 from tenure_agent.archive import names
 from tenure_agent.archive.place import Place
@@ -88,24 +90,26 @@ class Exports:
         self._kept.pop(name).unlink(missing_ok=True)
 
     async def _written(self, wanted: Wanted, path: Path, scratch: Path) -> tuple[int, int]:
+        share = 1
         for _ in range(ATTEMPTS):
             store, reach = await self._database.async_read(lambda cursor: _state(cursor, wanted.model))
             archived = await asyncio.to_thread(self._fetch, wanted, store, reach, scratch)
 
-            def work(cursor: Cursor, archived: Archived = archived, reach: Reach = reach) -> int:
+            def work(cursor: Cursor, archived: Archived = archived, reach: Reach = reach, share: int = share) -> int:
                 cursor.begin()
                 try:
-                    return export.write(cursor, wanted, archived, reach, path, scratch)
+                    return export.write(cursor, wanted, archived, reach, path, scratch, share)
                 finally:
                     cursor.rollback()
 
             try:
                 rows = await asyncio.wrap_future(self._database.ask(work))
-            except Moved:
+            except (Moved, duckdb.OutOfMemoryException) as error:
+                share *= 1 if isinstance(error, Moved) else 8
                 await asyncio.to_thread(shutil.rmtree, scratch)
-                continue
-            return rows, len(archived.predictions) + len(archived.outcomes)
-        raise TenureError("export: rows expire faster than the archive is read. Try: a later --since")
+            else:
+                return rows, len(archived.predictions) + len(archived.outcomes)
+        raise TenureError("export: too much at a time. Try: a later --since, an earlier --until, or more store.memory")
 
     def _fetch(self, wanted: Wanted, store: str, reach: Reach, folder: Path) -> Archived:
         """Local copies of the archived files that hold what the store has no longer."""

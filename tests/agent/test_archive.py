@@ -17,6 +17,7 @@ from tenure_agent.archive import names
 from tenure_agent.archive.archiving import Archiving
 from tenure_agent.archive.place import Directory, PlaceFailed
 from tenure_agent.config import parse_config
+from tenure_agent.exports import Exports
 from tenure_agent.metrics import Metrics
 from tenure_agent.reference import build_reference
 from tenure_agent.retention import Retention
@@ -24,6 +25,7 @@ from tenure_agent.store import Database, archive, expiry, references
 from tenure_agent.store.archive import File, Range
 from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.database import Cursor
+from tenure_agent.store.export import Wanted
 from tenure_proto.v1 import monitoring_pb2 as pb
 
 SECOND, DAY = 10**6, 86_400 * 10**6
@@ -305,3 +307,22 @@ def test_one_bad_time_spoils_no_file(
     asyncio.run(archiving.everything())
     assert archiving.failed is None
     assert read(tmp_path / "archive", "predictions", 'id, "when"') == [("a", dt.datetime(2024, 1, 1)), ("b", None)]  # noqa: DTZ001
+
+
+def test_long_texts_fit_into_the_memory_there_is(
+    database: Database, catalogue: Catalogue, archiving: Archiving, place: Ailing, tmp_path: Path
+) -> None:
+    def fill(cursor: Cursor) -> None:
+        model = catalogue.model(cursor, "chat", 0)
+        catalogue.version(cursor, model, "1", 0)
+        catalogue.column(cursor, model, "feature", "prompt", "TEXT", 0)
+        text = f"repeat(md5(range::VARCHAR), {4096 // 32})"
+        columns = "batch, time, version, role, id, t1"
+        cursor.execute(f"INSERT INTO rows_1 ({columns}) SELECT 1, range, 1, 0, range, {text} FROM range(16000)")
+
+    database.write(fill).result()
+    asyncio.run(archiving.everything())
+    assert archiving.failed is None
+    wanted = Wanted("chat", None, "champion", 0, DAY, DAY, labelled=False)
+    assert asyncio.run(Exports(database, place).write(wanted))["rows"] == 16_000
+    assert read(tmp_path / "archive", "predictions", "count(*), sum(length(prompt))") == [(16_000, 16_000 * 4096)]

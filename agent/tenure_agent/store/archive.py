@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+import duckdb
+
 from tenure_agent.store import views
 from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.database import Cursor
@@ -19,6 +21,7 @@ from tenure_agent.store.predictions import label_as_text, literal, one, quoted
 Part = Literal["predictions", "outcomes"]
 DAY = 86_400_000_000
 MOST_ROWS, LEAST_ROWS = 1 << 19, 1 << 13  # of a range, and so of a file
+MOST_GROUP, LEAST_GROUP = 122_880, 2_048  # of a row group
 VALUES = 16 << 20  # of a range, where a model is wide
 HIVE = frozenset({"model", "day"})  # what the folders are named after
 
@@ -130,15 +133,23 @@ def expired(cursor: Cursor, model: int, upto: int) -> None:
 
 
 def copy(cursor: Cursor, model: int, range_: Range, file: File, path: str) -> int:
-    """Write one file into the export directory; the number of its rows."""
+    """Write one file into the export directory, in a transaction; the number of its rows."""
     query = _predictions(cursor, range_.model) if file.part == "predictions" else _outcomes(model)
     start = file.day * DAY
     within = (
         f"r.batch BETWEEN {range_.first:d} AND {range_.last:d} AND r.time >= {start:d} AND r.time < {start + DAY:d}"
     )
-    group = min(122_880, max(2_048, most_rows(cursor, model) // 4))  # a group is held in memory until it is written
-    options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {group}"
-    return int(one(cursor.execute(f"COPY ({query} AND {within}) TO {literal(path)} ({options})"))[0])
+    group = min(MOST_GROUP, max(LEAST_GROUP, most_rows(cursor, model) // 4))
+    while True:
+        try:
+            options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {group:d}"
+            return int(one(cursor.execute(f"COPY ({query} AND {within}) TO {literal(path)} ({options})"))[0])
+        except duckdb.OutOfMemoryException:  # long texts: a group is held in memory until it is written
+            if group <= LEAST_GROUP:
+                raise
+            group = max(LEAST_GROUP, group // 16)
+            cursor.rollback()
+            cursor.begin()
 
 
 def _batches(cursor: Cursor, model: int) -> str:

@@ -13,10 +13,10 @@ from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.predictions import as_text, label_as_text, literal, one, quoted
 
-PARQUET = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480"  # a group is held in memory until it is written
-FORMATS = {"parquet": PARQUET, "csv": "FORMAT csv, HEADER"}
+FORMATS = ("parquet", "csv")
 ADDED = ("known", "label")
 VALUES = 4 << 20  # joined and sorted at a time: memory stays bounded however much is asked for
+GROUP = 20_480  # rows of Parquet held in memory until they are written
 MINUTE, STEPS = 60_000_000, 10_000
 ROLES = ("champion", "challenger", "shadow")
 
@@ -61,7 +61,9 @@ class _Source:
     during: str  # with {start} and {end}: a condition that skips what lies outside
 
 
-def write(cursor: Cursor, wanted: Wanted, archived: Archived, reach: Reach, path: Path, scratch: Path) -> int:
+def write(
+    cursor: Cursor, wanted: Wanted, archived: Archived, reach: Reach, path: Path, scratch: Path, share: int = 1
+) -> int:
     """Write a file into the export directory, by event time.
 
     Parameters
@@ -72,6 +74,8 @@ def write(cursor: Cursor, wanted: Wanted, archived: Archived, reach: Reach, path
         By which `archived` was chosen.
     scratch
         A directory in the export directory.
+    share
+        Of the memory that rows of numbers are given: more than 1 where texts are long.
 
     Returns
     -------
@@ -93,12 +97,13 @@ def write(cursor: Cursor, wanted: Wanted, archived: Archived, reach: Reach, path
         told.append(_told_in_store(model.number, wanted, archived.upto))
     rows = 0
     parts: list[Path] = []
-    for span in _spans(cursor, sources, wanted):
+    parquet = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {max(2048, GROUP // share):d}"
+    for span in _spans(cursor, sources, wanted, VALUES // share):
         parts.append(scratch / f"part-{len(parts)}.parquet")
         query = _query(sources, " UNION ALL ".join(told), span, labelled=wanted.labelled)
-        rows += _copied(cursor, query, parts[-1], PARQUET)
+        rows += _copied(cursor, query, parts[-1], parquet)
     if rows:
-        _copied(cursor, f"FROM {_read(parts)}", path, FORMATS[wanted.form])
+        _copied(cursor, f"FROM {_read(parts)}", path, "FORMAT csv, HEADER" if wanted.form == "csv" else parquet)
     return rows
 
 
@@ -106,7 +111,7 @@ def _copied(cursor: Cursor, query: str, path: Path, options: str) -> int:
     return int(one(cursor.execute(f"COPY ({query}) TO {literal(str(path))} ({options})"))[0])
 
 
-def _spans(cursor: Cursor, sources: Sequence[_Source], wanted: Wanted) -> list[tuple[int, int]]:
+def _spans(cursor: Cursor, sources: Sequence[_Source], wanted: Wanted, values: int) -> list[tuple[int, int]]:
     """The time asked for in stretches of about as many rows each; those without rows are left out."""
     if not sources:
         return []
@@ -122,7 +127,7 @@ def _spans(cursor: Cursor, sources: Sequence[_Source], wanted: Wanted) -> list[t
     counted = cursor.execute(
         f"SELECT (time - {first:d}) // {step:d}, count(*) FROM ({times}) GROUP BY 1 ORDER BY 1"
     ).fetchall()
-    most = VALUES // max(len(source.columns) for source in sources)
+    most = values // max(len(source.columns) for source in sources)
     ends, rows = [], 0
     for number, count in counted:
         if rows and rows + count > most:
