@@ -24,6 +24,7 @@ from tenure_agent.store.database import Cursor
 logger = logging.getLogger(__name__)
 
 JOB = "archive"
+RANGES = 8  # of one run, so that the next is not missed; what waits for longer goes when room is short
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,15 @@ class Archiving:
     async def run(self, now: int) -> None:
         """Archive what is due at `now`."""
 
+        left = RANGES
+
         def due(cursor: Cursor, model: Model) -> bool:
+            nonlocal left
             rows, first = archive.waiting(cursor, model.number)
             full = rows >= archive.most_rows(cursor, model.number)
-            return full or (rows > 0 and archive.age(cursor, first, now) >= self._after)
+            found = left > 0 and (full or (rows > 0 and archive.age(cursor, first, now) >= self._after))
+            left -= found
+            return found
 
         await self._all(due)
 
