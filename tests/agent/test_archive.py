@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,35 @@ def test_a_failure_is_told_and_made_good(
     assert place.written == 3
     assert archiving.failed is None
     assert list((tmp_path / "tenure.duckdb.exports").iterdir()) == []
+
+
+def test_while_a_file_is_on_its_way_rows_come_in_and_none_go(
+    put: Put, batch: Batch, database: Database, catalogue: Catalogue, place: Ailing, metrics: Metrics, tmp_path: Path
+) -> None:
+    arrived, go = threading.Event(), threading.Event()
+
+    class Slow(Directory):
+        def put(self, staged: Path, name: str) -> None:
+            arrived.set()
+            assert go.wait(60)
+            super().put(staged, name)
+
+    put(batch({"x": [1.0]}, ids=["a"]))
+    archiving = Archiving(database, Slow(tmp_path / "archive"), dt.timedelta(days=1), metrics)
+    retention = Retention(database, catalogue, parse_config({}, "a test"), metrics, archiving)
+
+    async def story() -> None:
+        under_way = asyncio.create_task(archiving.everything())
+        await asyncio.to_thread(arrived.wait, 60)
+        await asyncio.to_thread(put, batch({"x": [2.0]}, ids=["b"]))
+        expiring = asyncio.create_task(retention.run(0))
+        assert await database.async_read(lambda cursor: len(cursor.execute("FROM rows_1").fetchall())) == 2
+        assert not expiring.done()
+        go.set()
+        await asyncio.gather(under_way, expiring)
+
+    asyncio.run(story())
+    assert [row[0] for row in read(tmp_path / "archive", "predictions", "id")] == ["a"]
 
 
 def test_a_directory_that_cannot_be_written_is_told(tmp_path: Path) -> None:

@@ -65,6 +65,21 @@ def test_no_archive(running: Running) -> None:
     assert (refused.exit_code, "Try: archive: {url: ./archive}" in refused.stderr) == (1, True)
 
 
+def test_what_keeps_rows_from_the_archive_is_told(running: Running, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no directory")
+    with running({"archive": {"url": "./file"}}) as started:
+        given = ["--agent", started.addresses["grpc"]]
+        monitor = tenure.Monitor("fraud", version="1", agent=started.addresses["grpc"])
+        monitor.record({"x": 1.0}, 0.5)
+        assert monitor.flush(60)
+        assert monitor.close()
+        refused = CliRunner().invoke(main, ["archive", *given])
+        shown = CliRunner().invoke(main, ["status", *given])
+    told = "cannot be written (File exists). Try: room and rights there"
+    assert (refused.exit_code, told in refused.stderr) == (1, True)
+    assert told in " ".join(shown.stdout.split())
+
+
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
 @pytest.mark.parametrize("archived", [False, True])
 def test_files(tell: Tell, tmp_path: Path, suffix: str, archived: bool) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 
+from tenure.errors import TenureError
 from tenure_agent.archive import names
 from tenure_agent.archive.place import Place, PlaceFailed
 from tenure_agent.metrics import Metrics
@@ -24,6 +25,7 @@ from tenure_agent.store.database import Cursor
 logger = logging.getLogger(__name__)
 
 JOB = "archive"
+FAILURES = (PlaceFailed, StoreFull, OSError, duckdb.Error)
 RANGES = 8  # of one run, so that the next is not missed; what waits for longer goes when room is short
 
 
@@ -88,7 +90,7 @@ class Archiving:
 
         Raises
         ------
-        TenureError
+        PlaceFailed, StoreFull, OSError, duckdb.Error
             It could not be archived.
         """
         upto = upto or await self._database.async_read(
@@ -113,29 +115,33 @@ class Archiving:
             yield
 
     async def _all(self, due: Callable[[Cursor, Model], bool]) -> None:
-        failed = None
         for model in (await self._database.async_read(Catalogue)).models.values():
             try:
                 while await self.next_range(model, due) is not None:
                     pass
-            except (PlaceFailed, StoreFull, OSError, duckdb.Error) as error:
-                failed = str(error) if isinstance(error, PlaceFailed | StoreFull) else type(error).__name__
-                self._metrics.archive_errors.inc()
+            except FAILURES as error:
                 logger.exception("rows of %(model)s could not be archived", {"model": model.name})
                 if isinstance(error, PlaceFailed):  # as it would for the others
                     break
-        self.failed = failed
 
     async def next_range(self, model: Model, due: Callable[[Cursor, Model], bool]) -> Done | None:
         """Archive a model's next range, or the one that was under way, if it is due.
 
         Raises
         ------
-        PlaceFailed, StoreFull, duckdb.Error
+        PlaceFailed, StoreFull, OSError, duckdb.Error
             It could not be; nothing is lost, and it will be tried again.
         """
         async with self._one_at_a_time:
-            return await self._next_range(model, due)
+            try:
+                done = await self._next_range(model, due)
+            except FAILURES as error:
+                self.failed = str(error) if isinstance(error, TenureError) else type(error).__name__
+                self._metrics.archive_errors.inc()
+                raise
+        if done is not None:
+            self.failed = None
+        return done
 
     async def _next_range(self, model: Model, due: Callable[[Cursor, Model], bool]) -> Done | None:
         def plan(cursor: Cursor) -> tuple[Range | None, bool]:
