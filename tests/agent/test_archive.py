@@ -6,7 +6,7 @@ import asyncio
 import datetime as dt
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -259,18 +259,18 @@ def test_for_room_rows_are_archived_at_once_or_lost_and_counted(
         "INSERT INTO rows_1 (batch, time, version, role, id, t1) "
         "SELECT ?, ?, 1, 0, range || '-' || ?, md5(range || ?) FROM range(20000)"
     )
-    for made in range(2, 20):
+    for made in range(2, 9):
         values = [made, made * SECOND, made, str(made)]
         database.write(lambda cursor: cursor.execute(fill, values)).result()  # noqa: B023
     database.checkpoint().result()
     place.ill = ill
-    config = parse_config({"store": {"max_size": "8MiB", "retain": "9d"}}, "a test")
+    config = parse_config({"store": {"max_size": "3MiB", "retain": "9d"}}, "a test")
     asyncio.run(Retention(database, catalogue, config, metrics, archiving).run(0))
     stored, archived = count(database), len(read(tmp_path / "archive", "predictions", "id"))
-    lost = 18 * 20_000 + 1 - stored
-    assert stored < 18 * 20_000
+    lost = 7 * 20_000 + 1 - stored
+    assert stored < 7 * 20_000
     assert value("archive_lost_rows_total") == (lost if ill else 0)
-    assert archived == (0 if ill else 18 * 20_000 + 1)
+    assert archived == (0 if ill else 7 * 20_000 + 1)
     assert (f"{lost} rows were removed for room" in caplog.text) == ill
 
     place.ill = False  # what is left of the range that was begun goes under the same names
@@ -339,20 +339,30 @@ def test_one_bad_time_spoils_no_file(
     assert read(tmp_path / "archive", "predictions", 'id, "when"') == [("a", dt.datetime(2024, 1, 1)), ("b", None)]  # noqa: DTZ001
 
 
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Database]:
+    """A store with little memory."""
+    opened = Database(tmp_path / "small.duckdb", memory=68 << 20)
+    yield opened
+    opened.close()
+
+
 def test_long_texts_fit_into_the_memory_there_is(
-    database: Database, catalogue: Catalogue, archiving: Archiving, place: Ailing, tmp_path: Path
+    small: Database, place: Ailing, metrics: Metrics, tmp_path: Path
 ) -> None:
     def fill(cursor: Cursor) -> None:
+        catalogue = Catalogue(cursor)
         model = catalogue.model(cursor, "chat", 0)
         catalogue.version(cursor, model, "1", 0)
         catalogue.column(cursor, model, "feature", "prompt", "TEXT", 0)
         text = f"repeat(md5(range::VARCHAR), {4096 // 32})"
         columns = "batch, time, version, role, id, t1"
-        cursor.execute(f"INSERT INTO rows_1 ({columns}) SELECT 1, range, 1, 0, range, {text} FROM range(16000)")
+        cursor.execute(f"INSERT INTO rows_1 ({columns}) SELECT 1, range, 1, 0, range, {text} FROM range(8000)")
 
-    database.write(fill).result()
+    small.write(fill).result()
+    archiving = Archiving(small, place, dt.timedelta(days=1), metrics)
     asyncio.run(archiving.everything())
     assert archiving.failed is None
     wanted = Wanted("chat", None, "champion", 0, DAY, DAY, labelled=False)
-    assert asyncio.run(Exports(database, place).write(wanted))["rows"] == 16_000
-    assert read(tmp_path / "archive", "predictions", "count(*), sum(length(prompt))") == [(16_000, 16_000 * 4096)]
+    assert asyncio.run(Exports(small, place).write(wanted))["rows"] == 8_000
+    assert read(tmp_path / "archive", "predictions", "count(*), sum(length(prompt))") == [(8_000, 8_000 * 4096)]
