@@ -81,6 +81,37 @@ class AccessConfig(Section):
         return self.cert_file is not None and (self.token_file is not None or self.client_ca_file is not None)
 
 
+class ArchiveConfig(Section):
+    """Where rows go as Parquet before they expire. Credentials come from the usual AWS environment or profile."""
+
+    url: str | None = None  # a directory, or s3://bucket/prefix
+    endpoint_url: str | None = None
+    after: Duration = timedelta(days=1)
+
+    @field_validator("url")
+    @classmethod
+    def _place(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"s3://[a-z0-9.-]{3,63}(/[^?#]*)?|(?!.*://).+", value):
+            raise ValueError("a directory such as ./archive, or s3://bucket/prefix without credentials")
+        return value
+
+    @field_validator("endpoint_url")
+    @classmethod
+    def _endpoint(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None:
+            if not _is_plain_url(value):
+                raise ValueError("http://host:port or https://host:port, without a password")
+            if not str(info.data.get("url") or "s3:").startswith("s3:"):
+                raise ValueError("url: s3://bucket/prefix beside it: a directory has no endpoint")
+        return value
+
+    @property
+    def bucket(self) -> str | None:
+        """Bucket and prefix, of an S3 archive."""
+        is_s3 = self.url is not None and self.url.startswith("s3://")
+        return str(self.url).removeprefix("s3://").strip("/") if is_s3 else None
+
+
 class ControlConfig(Section):
     url: str | None = None
     secret_file: Path | None = Field(default=None, validate_default=True)
@@ -88,10 +119,8 @@ class ControlConfig(Section):
     @field_validator("url")
     @classmethod
     def _plain(cls, value: str | None) -> str | None:
-        if value is not None:
-            parts = urlsplit(value)
-            if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.password:
-                raise ValueError("http://host/path or https://host/path, without a password: decisions are signed")
+        if value is not None and not _is_plain_url(value):
+            raise ValueError("http://host/path or https://host/path, without a password: decisions are signed")
         return value
 
     @field_validator("secret_file")
@@ -192,6 +221,7 @@ class Config(Section):
     log: Literal["console", "json"] = "console"
     clock: Literal["wall", "event"] = "wall"
     store: StoreConfig = StoreConfig()
+    archive: ArchiveConfig = ArchiveConfig()
     control: ControlConfig = ControlConfig()
     models: Mapping[str, ModelConfig] = Field(default_factory=dict, validate_default=True)
 
@@ -239,6 +269,11 @@ class Config(Section):
     def http_address(self) -> tuple[str, int]:
         return _host_port(self.http)
 
+    @property
+    def archive_after(self) -> timedelta:
+        """When rows are archived at the latest: well before they expire."""
+        return min(self.archive.after, self.store.retain / 2)
+
     def model(self, name: str) -> ModelConfig:
         """The section of a model; a model the file does not name gets the defaults."""
         return self.models.get(name) or ModelConfig()
@@ -249,6 +284,11 @@ def _host_port(value: str) -> tuple[str, int]:
     if not host or not port.isdigit() or int(port) > 65535:
         raise ValueError("host:port, such as 127.0.0.1:9464")
     return host, int(port)
+
+
+def _is_plain_url(value: str) -> bool:
+    parts = urlsplit(value)
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and not (parts.username or parts.password)
 
 
 def _is_loopback(host: str) -> bool:

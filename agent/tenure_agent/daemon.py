@@ -15,9 +15,13 @@ from prometheus_client import CollectorRegistry
 from tenure_agent import __version__
 from tenure_agent.access import open_access
 from tenure_agent.answers import Answers
+from tenure_agent.archive.archiving import JOB as ARCHIVE
+from tenure_agent.archive.archiving import Archiving
+from tenure_agent.archive.place import open_place
 from tenure_agent.config import Config
 from tenure_agent.control.outbox import Outbox
 from tenure_agent.control.webhook import read_secret
+from tenure_agent.exports import Exports
 from tenure_agent.http import HttpPort
 from tenure_agent.ingest import Ingest
 from tenure_agent.metrics import Metrics
@@ -71,6 +75,7 @@ class Agent:
         self._access = open_access(config.access, self.metrics.unauthenticated.inc)
         control = config.control
         self._secret = read_secret(control.secret_file) if control.url and control.secret_file else None
+        self._place = open_place(config.archive)
         store = config.store
         self._database = Database(store.path, memory=store.memory, threads=store.threads, floor=store.floor)
         async with AsyncExitStack() as started:
@@ -132,11 +137,25 @@ class Agent:
             self._outbox = Outbox(database, config.control.url, self._secret, self.metrics, self._clock)
             self._outbox.start()
             parts.push_async_callback(self._outbox.stop)
-        answers = Answers(database, self._catalogue, self._ingest, self._reviewer, self._scheduler, self.addresses)
+        archiving = None
+        if self._place is not None:
+            archiving = Archiving(database, self._place, config.archive_after, self.metrics)
+        answers = Answers(
+            database,
+            self._catalogue,
+            self._ingest,
+            self._reviewer,
+            self._scheduler,
+            Exports(database, self._place),
+            archiving,
+            self.addresses,
+        )
         grpc = GrpcPort(self._ingest, answers.verbs(), self._access)
         self._scheduler.start()
         parts.push_async_callback(self._scheduler.stop)
-        retention = Retention(database, self._catalogue, config, self.metrics)
+        retention = Retention(database, self._catalogue, config, self.metrics, archiving)
+        if archiving is not None:  # in a replay the two are due at the same times: this one first
+            self._scheduler.add(Job(ARCHIVE, every(retention.interval), archiving.run))
         self._scheduler.add(Job(JOB, every(retention.interval), retention.run))
         self._schedule_models()
         if self._ingest.newest:

@@ -68,7 +68,7 @@ def _fault(found: Any, root: type[BaseModel]) -> Fault:
         remedy = str(found["msg"]).removeprefix("Input should be ")
     if isinstance(value, Mapping | BaseModel):
         return Fault(path, "", remedy)
-    shown = "the value" if location[-1] == "url" else f"{value!r:.200}"  # a URL may hold a password
+    shown = "the value" if str(location[-1]).endswith("url") else f"{value!r:.200}"  # a URL may hold a password
     return Fault(path, f"{shown} cannot be used", remedy)
 
 

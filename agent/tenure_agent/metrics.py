@@ -50,6 +50,12 @@ class Metrics:
         self.unmatched = counter(
             "unmatched_outcomes", "Outcomes whose prediction is not stored, or no longer.", "model"
         )
+        self.archived = counter("archived_rows", "Predictions and outcomes written to the archive.")
+        self.archive_errors = counter("archive_errors", "Attempts to archive that failed; they are repeated.")
+        self.archive_lost = counter("archive_lost_rows", "Rows removed for room before they could be archived.")
+        self.archive_behind = gauge(
+            "archive_behind_seconds", "How long the oldest row not yet archived has been stored."
+        )
         self.store_full = gauge("store_full", "1 while reports are refused because the disk has no room.")
         self.store_set_aside = gauge("store_set_aside", "Unreadable store files set aside, and not removed since.")
         self.store_damaged = gauge("store_damaged_rows", "Rows found zeroed when the store was opened.")

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import logging
+from contextlib import nullcontext
 
+from tenure_agent.archive.archiving import Archiving
 from tenure_agent.config import Config
 from tenure_agent.metrics import Metrics
 from tenure_agent.store import Database, expiry, jobs, predictions, producers, summaries, verdicts
@@ -24,13 +26,27 @@ HOUR = 3_600_000_000  # microseconds
 
 
 class Retention:
-    """One store's."""
+    """One store's.
 
-    def __init__(self, database: Database, catalogue: Catalogue, config: Config, metrics: Metrics) -> None:
+    Parameters
+    ----------
+    archiving
+        Rows go only once they are archived, unless there is no room for them; None where there is no archive.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        catalogue: Catalogue,
+        config: Config,
+        metrics: Metrics,
+        archiving: Archiving | None = None,
+    ) -> None:
         self._database = database
         self._catalogue = catalogue
         self._config = config
         self._metrics = metrics
+        self._archiving = archiving
         self._matched: int | None = None  # outcomes up to this ingest number had time to find their prediction
         self._expired = False
         self._tidied: int | None = None
@@ -47,6 +63,8 @@ class Retention:
         if used > limits.size:  # what the last run removed counts until a checkpoint
             await asyncio.wrap_future(self._database.checkpoint())
             used = await self._database.async_read(expiry.used_bytes)
+        if used > limits.size and self._archiving is not None:
+            await self._archiving.everything()
 
         tidy = self._tidied is None or now - self._tidied >= HOUR
 
@@ -57,7 +75,8 @@ class Retention:
             jobs.ran(cursor, JOB, now)
             return done, others
 
-        done, others = await self._database.async_write(work, into_floor=True)
+        async with nullcontext() if self._archiving is None else self._archiving.resting():
+            done, others = await self._database.async_write(work, into_floor=True)
         self._tidied = now if tidy else self._tidied
         if done.rows or done.outcomes or done.pending:
             self._expired = True
@@ -68,6 +87,9 @@ class Retention:
         if done != expiry.Expired() or others:
             await asyncio.wrap_future(self._database.checkpoint())
         self._metrics.expired.inc(done.rows)
+        if done.lost:
+            self._metrics.archive_lost.inc(done.lost)
+            logger.error("%(rows)d rows were removed for room before they could be archived", {"rows": done.lost})
         await self._count_unmatched()
 
     def _tidy(self, cursor: Cursor, limits: expiry.Limits, now: int, used: int) -> int:
@@ -88,7 +110,8 @@ class Retention:
             # Labels are judged once they span a window: with one window of them, they never would.
             horizons[name] = _micros(model.performance.label_delay + 2 * model.performance.window)
             segments[name] = model.segments
-        return expiry.Limits(_micros(store.retain), store.max_size, horizons, segments)
+        archived = self._archiving is not None
+        return expiry.Limits(_micros(store.retain), store.max_size, horizons, segments, archived)
 
     async def _count_unmatched(self) -> None:
         """Each outcome is looked for once, a run after it came; while nothing has expired, none can be too late."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -79,6 +80,8 @@ def _file_faults(loaded: Config) -> list[SettingError]:
     from tenure_agent.control.webhook import read_secret  # noqa: PLC0415
 
     found = file_faults(loaded.access)
+    if loaded.archive.bucket is not None and find_spec("s3fs") is None:
+        found.append(SettingError("archive.url", loaded.archive.url, "pip install 'tenure[s3]'"))
     if loaded.control.secret_file is not None:
         try:
             read_secret(loaded.control.secret_file)

@@ -43,3 +43,5 @@ def _print(found: dict[str, Any]) -> None:
     console.print(f"stored {found['stored']:,} rows; lost at producers: {lost}")
     if found["lost_after_ack"]:
         console.print(f"{found['lost_after_ack']:,} reports acked before are gone from the store", style="bold red")
+    if found["archive"] and found["archive"]["failed"]:
+        console.print(f"not archived: {found['archive']['failed']}", style="bold red")

@@ -1,4 +1,4 @@
-"""Rows of predictions: bulk append, and the windows that checks and exports read."""
+"""Rows of predictions: bulk append, and the windows that checks read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from tenure_agent.wire import Generated, Rows
 
 Array = npt.NDArray[Any]
 CHAMPION = 0
-RESERVED = frozenset({"id", "time", "known", "version", "label"})
 
 
 def append(cursor: Cursor, catalogue: Catalogue, batches: Sequence[tuple[int, Rows]], now: int) -> None:
@@ -159,7 +158,7 @@ def rows_between(cursor: Cursor, model: Model, start: int, end: int) -> int:
 def newest_batch(cursor: Cursor, catalogue: Catalogue) -> int:
     """The highest ingest number stored."""
     numbers = [one(cursor.execute(f"SELECT max(batch) FROM {m.table}"))[0] for m in catalogue.models.values()]
-    numbers += [one(cursor.execute(f"SELECT max(batch) FROM {table}"))[0] for table in ("outcomes", "ages")]
+    numbers += [one(cursor.execute(f"SELECT max(batch) FROM {table}"))[0] for table in ("outcomes", "ages", "archived")]
     return max((int(number) for number in numbers if number is not None), default=0)
 
 
@@ -185,40 +184,6 @@ def stored_counts(cursor: Cursor, model: Model) -> list[tuple[str, int, int]]:
     """Rows stored per version and role."""
     query = f"SELECT version, role, count(*) FROM {model.table} GROUP BY ALL ORDER BY ALL"
     return [(model.version_name(v), int(role), int(n)) for v, role, n in cursor.execute(query).fetchall()]
-
-
-def export_labelled(cursor: Cursor, model: Model, start: int, end: int, known: int, path: str) -> int:
-    """Write labelled champion rows as Parquet under their real names: training data.
-
-    Parameters
-    ----------
-    start, end
-        Event times, [start, end).
-    known
-        Only labels known by then are used.
-    path
-        A file in the export directory.
-
-    Returns
-    -------
-    The number of rows written.
-    """
-    chosen = []
-    for (part, name), column in model.columns.items():
-        label = f"output.{name}" if part == OUTPUT else f"feature.{name}" if name in RESERVED else name
-        if column.has_numbers and column.has_texts:
-            chosen.append(f"coalesce(r.t{column.number}, {as_text(f'r.n{column.number}')}) AS {quoted(label)}")
-        else:
-            chosen += [f"r.{stored} AS {quoted(label)}" for stored in stored_names(column)]
-    query = (
-        'SELECT r.id, make_timestamp(r.time) AS "time", make_timestamp(o.known) AS known, v.name AS version, '
-        f"{label_as_text()} AS label{''.join(', ' + c for c in chosen)} "
-        f"FROM {model.table} r JOIN versions v ON v.model = {model.number} AND v.version = r.version "
-        f"JOIN ({latest_outcomes(model, known)}) o ON o.id = r.id "
-        f"WHERE r.time >= {start:d} AND r.time < {end:d} AND r.role = {CHAMPION} ORDER BY r.time, r.id"
-    )
-    written = one(cursor.execute(f"COPY ({query}) TO '{path.replace(chr(39), chr(39) * 2)}' (FORMAT parquet)"))
-    return int(written[0])
 
 
 def latest_outcomes(model: Model, known: int, since: int = 0) -> str:
@@ -275,3 +240,8 @@ def one(cursor: Cursor) -> tuple[Any, ...]:
     if row is None:
         raise LookupError("the query gave no row")
     return row
+
+
+def literal(text: str) -> str:
+    """A text in SQL, where a parameter cannot stand."""
+    return "'" + text.replace("'", "''") + "'"

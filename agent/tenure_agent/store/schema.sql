@@ -22,3 +22,7 @@ CREATE TABLE pending (model INTEGER, id UHUGEINT, time BIGINT, version INTEGER, 
 -- Schema 2. A section is frozen once released: what changes later is said in a section of its own, at the end.
 ALTER TABLE producers ADD COLUMN lost UBIGINT DEFAULT 0;
 ALTER TABLE pending ADD COLUMN segments MAP(VARCHAR, VARCHAR);
+-- Rows and outcomes of a model up to ingest number `batch` are in the archive; up to `expired`, not all are here any more.
+CREATE TABLE archived (model INTEGER, batch BIGINT, expired BIGINT);
+-- The files of the range being archived, one line each: whatever dies on the way, the same files are written again.
+CREATE TABLE archiving (model INTEGER, first BIGINT, last BIGINT, part VARCHAR, day INTEGER);

@@ -79,16 +79,22 @@ def _fixed(place: str) -> dict[str, str]:
 
 
 def _predictions(model: Model, place: str) -> str:
+    chosen = ", ".join(f"{value} AS {quoted(name)}" for name, value in columns(model))
+    return f"SELECT {chosen} FROM {rows(model, place)}"
+
+
+def columns(model: Model) -> list[tuple[str, str]]:
+    """What people see of a model's predictions: a name, and what stands for it in `rows`."""
     labels = []
     for part, name in model.columns:
         labels.append(f"output.{name}" if part == OUTPUT else f"feature.{name}" if name.lower() in OWN else name)
-    names = distinct([*OWN, *labels])
     values = [*OWN.values(), *(_value(column) for column in model.columns.values())]
-    chosen = ", ".join(f"{value} AS {quoted(name)}" for name, value in zip(names, values, strict=True))
-    return (
-        f"SELECT {chosen} FROM {place}.{model.table} r "
-        f"JOIN {place}.versions v ON v.model = {model.number} AND v.version = r.version"
-    )
+    return list(zip(distinct([*OWN, *labels]), values, strict=True))
+
+
+def rows(model: Model, place: str = "main") -> str:
+    """Where they come from: `r` the rows, `v` their versions."""
+    return f"{place}.{model.table} r JOIN {place}.versions v ON v.model = {model.number} AND v.version = r.version"
 
 
 def _value(column: Column) -> str:
@@ -98,8 +104,8 @@ def _value(column: Column) -> str:
         return f"coalesce({stored[1]}, {as_text(stored[0])})"
     if column.kinds == {"BOOLEAN"}:
         return f"CAST({stored[0]} AS BOOLEAN)"
-    if column.kinds == {"DATETIME"}:
-        return f"make_timestamp(CAST({stored[0]} AS BIGINT))"
+    if column.kinds == {"DATETIME"}:  # one value that is no time must not spoil the query
+        return f"CASE WHEN abs({stored[0]}) < 9.2e18 THEN make_timestamp(CAST({stored[0]} AS BIGINT)) END"
     return stored[0]
 
 
