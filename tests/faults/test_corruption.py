@@ -42,7 +42,7 @@ def base(started: Callable[..., Any]) -> Path:
             agent.kill()
         else:
             agent.stop()
-            agent.restart()
+            agent.start()
     folder: Path = agent.database.parent
     assert (folder / "t.duckdb").stat().st_size > 100_000
     assert (folder / "t.duckdb.wal").stat().st_size > 100_000

@@ -45,7 +45,7 @@ def test_killed_in_the_middle_nothing_acked_is_lost_and_nothing_is_doubled(agent
         agent.kill()
         seen = monitor.stats()
         assert seen.emitted == seen.acked + seen.queued + sum(seen.dropped.values())
-        agent.restart()
+        agent.start()
     _until_more_is_acked(monitor)
     enough.set()
     host.join(DEADLINE)
@@ -88,7 +88,7 @@ def test_a_second_agent_on_the_same_database_refuses_and_harms_nothing(agent: An
     second = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
     print(f"refused after {time.monotonic() - started:.2f} s")
     assert second.returncode == 1
-    assert f"held by another agent (process {agent.process.pid})" in second.stderr
+    assert f"held by another agent (process {agent.pid})" in second.stderr
     assert "Try:" in second.stderr
     assert ask(agent.address, "progress")["settled"] is True
     assert os.path.exists(agent.address.removeprefix("unix:"))  # noqa: PTH110
