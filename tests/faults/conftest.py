@@ -8,17 +8,20 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
+import tenure
 from tenure_agent.asking import NoAnswer, ask
 
-DEADLINE = 60.0
+DEADLINE = 15.0
 HERE = Path(__file__).parent
 
 
@@ -61,7 +64,7 @@ class RunningAgent:
         self.pid = 0
 
     def start(self, **order: Any) -> None:
-        """Start it, with what nursery.py may be told, and wait until it answers."""
+        """Start it, with what nursery.py may be told, and wait until it answers, or dies of the fault."""
         self.pid = self._nursery.order(**self._order, **order)
         deadline = time.monotonic() + DEADLINE
         while True:
@@ -69,17 +72,39 @@ class RunningAgent:
                 ask(self.address, "progress", timeout=1.0)
             except NoAnswer:
                 assert time.monotonic() < deadline, "the agent did not answer in time"
+                if self._dead():
+                    assert "fault" in order, "the agent did not start"
+                    return
                 time.sleep(0.01)
             else:
                 return
+
+    def _dead(self) -> bool:
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 
     def ended(self) -> int:
         """Wait for its end: the exit code, or minus the signal."""
+        deadline = time.monotonic() + DEADLINE
+        while not self._dead():
+            assert time.monotonic() < deadline, "it does not end"
+            time.sleep(0.002)
         pid, self.pid = self.pid, 0
         return self._nursery.order(wait=pid)
+
+    def dies(self) -> bool:
+        """Whether it dies, rather than end a checkpoint that SIGUSR1 has begun."""
+        told = self.database.with_name("checkpointed")
+        deadline = time.monotonic() + DEADLINE
+        while not self._dead():
+            assert time.monotonic() < deadline, "it neither dies nor goes on"
+            if told.exists():
+                told.unlink()
+                return False
+            time.sleep(0.002)
+        return True
 
     def kill(self) -> None:
         self.signal(signal.SIGKILL)
@@ -91,6 +116,72 @@ class RunningAgent:
 
 
 Start = Callable[..., RunningAgent]
+
+
+class Traffic:
+    """A monitor that records some 8,000 rows a second from a thread of its own: `row-0`, `row-1`, …"""
+
+    def __init__(self, agent: RunningAgent, **settings: Any) -> None:
+        chosen = {"flush_interval": 0.01, "queue_rows": 1_000_000} | settings
+        self.monitor = tenure.Monitor("killed", settings=tenure.Settings(agent=agent.address, **chosen))
+        self.slowest = 0.0  # call, in seconds
+        self._agent = agent
+        self._total = 0
+        self._enough = threading.Event()
+        self._host = threading.Thread(target=self._run, daemon=True)
+        self._host.start()
+
+    def _run(self) -> None:
+        number = 0
+        while not self._enough.is_set():
+            began = time.monotonic()
+            self.monitor.record({"x": float(number), "text": "t" * (number % 7)}, number % 2, id=f"row-{number}")
+            self.slowest = max(self.slowest, time.monotonic() - began)
+            number += 1
+            self._total = number
+            if number % 100 == 0:
+                self._enough.wait(0.01)  # what piles up while the agent is away fits the queue
+
+    def until_acked(self, rows: int = 1) -> None:
+        """Wait until so many more rows are acked."""
+        enough, deadline = self.acked() + rows, time.monotonic() + DEADLINE
+        while self.acked() < enough:
+            assert time.monotonic() < deadline, "nothing was acked in time"
+            time.sleep(0.002)
+
+    def acked(self) -> int:
+        """Rows acked; the account is right at every instant."""
+        seen = self.monitor.stats()
+        assert seen.emitted == seen.acked + seen.queued + sum(seen.dropped.values()), seen
+        return seen.acked
+
+    def end(self) -> int:
+        """No more rows; all but what was dropped are acked: how many."""
+        self._enough.set()
+        self._host.join(DEADLINE)
+        assert self.monitor.flush(DEADLINE)
+        stats = self.monitor.stats()
+        assert (stats.emitted, stats.queued) == (self._total, 0)
+        assert self.monitor.close()
+        return stats.acked
+
+    def stored_once(self) -> None:
+        """End it, and the agent: every row is in the file, once, and the agent knows of no gap."""
+        acked = self.end()
+        assert acked == self._total, self.monitor.stats()
+        status = ask(self._agent.address, "status")
+        assert (status["stored"], status["store"]["set_aside"]) == (acked, [])
+        assert self._agent.stop() == 0
+        with duckdb.connect(str(self._agent.database), read_only=True) as connection:
+            rows = connection.execute("SELECT count(*), count(DISTINCT id) FROM rows_1").fetchone()
+            gaps = connection.execute("SELECT sum(missed) FROM producers").fetchone()
+        assert (rows, gaps) == ((acked, acked), (0,))
+
+
+@pytest.fixture(scope="session")
+def traffic() -> Callable[..., Traffic]:
+    """Traffic for an agent; keywords are settings of the monitor."""
+    return Traffic
 
 
 @contextmanager
@@ -121,7 +212,19 @@ def shimmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     if compiler is None or not sys.platform.startswith("linux"):
         pytest.skip("no C compiler on Linux, so that no call of DuckDB's can be made to fail")
     shim = tmp_path_factory.mktemp("shim") / "shim.so"
-    command = [compiler, "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", shim, HERE / "shim.c", "-ldl", "-lpthread"]
+    command = [
+        compiler,
+        "-O1",
+        "-Wall",
+        "-Werror",
+        "-shared",
+        "-fPIC",
+        "-o",
+        shim,
+        HERE / "shim.c",
+        "-ldl",
+        "-lpthread",
+    ]
     subprocess.run(command, check=True)
     with starting(Nursery(shim), tmp_path_factory) as start:
         yield start

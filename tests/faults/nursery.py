@@ -8,7 +8,7 @@ Orders come as JSON lines: ``{"config": path, "fault": …}`` starts an agent an
   fail with an errno, or ends the agent there (-1), or in the middle of what it writes (-2), counted from the second
   report, or from the start of a checkpoint. Needs the shim.
 
-SIGUSR1 has an agent checkpoint. ``{"clock": path}`` gives it a clock that is off by the seconds in that file.
+SIGUSR1 has an agent checkpoint, and touch ``checkpointed`` beside its configuration. ``{"clock": path}`` gives it a clock that is off by the seconds in that file.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _serve(order: Mapping[str, Any]) -> None:
         log.configure("console", "error")
         clock = _clock(Path(order["clock"])) if "clock" in order else daemon.wall_clock
         agent = daemon.Agent(load_config(Path(order["config"])), clock)
-        signal.signal(signal.SIGUSR1, lambda *_: agent._database.checkpoint())
+        signal.signal(signal.SIGUSR1, lambda *_: _checkpoint(agent, Path(order["config"]).with_name("checkpointed")))
         fault = order.get("fault")
         if fault is not None:
             _arm_point(fault["point"], fault["nth"]) if "point" in fault else _arm_call(fault)
@@ -69,6 +69,10 @@ def _serve(order: Mapping[str, Any]) -> None:
         sys.stderr.flush()
         os._exit(1)
     os._exit(0)
+
+
+def _checkpoint(agent: daemon.Agent, told: Path) -> None:
+    agent._database.checkpoint().add_done_callback(lambda _: told.touch())
 
 
 def _killed() -> None:
@@ -116,7 +120,9 @@ def _arm_call(fault: Mapping[str, Any]) -> None:
         nonlocal count
         count += 1
         if count == (2 if fault["when"] == "report" else 1):
-            shim.fault_arm(fault["calls"].encode(), fault["file"].encode(), ctypes.c_long(fault["nth"]), fault["outcome"])
+            shim.fault_arm(
+                fault["calls"].encode(), fault["file"].encode(), ctypes.c_long(fault["nth"]), fault["outcome"]
+            )
 
     if fault["when"] == "report":
         _before(Admission, "store", arm)

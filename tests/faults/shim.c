@@ -30,10 +30,17 @@ void fault_arm(const char *calls, const char *word, long nth, int outcome) {
 /* How many of them there were. */
 long fault_seen(void) { return seen; }
 
+static int listed(const char *call) {
+    size_t length = strlen(call);
+    for (const char *at = armed_calls; (at = strstr(at, call)); at++)
+        if ((at == armed_calls || at[-1] == ' ') && (at[length] == ' ' || !at[length])) return 1;
+    return 0;
+}
+
 static int outcome_of(const char *call, const char *name) {
     int outcome = 0;
     pthread_mutex_lock(&lock);
-    if (armed_nth >= 0 && strstr(armed_calls, call) && strstr(name, armed_word) && seen++ == armed_nth) {
+    if (armed_nth >= 0 && listed(call) && strstr(name, armed_word) && seen++ == armed_nth) {
         armed_nth = -1;
         outcome = armed_outcome;
     }
@@ -83,9 +90,9 @@ int ftruncate(int handle, off_t size) {
     return real(handle, size);
 }
 
-int unlink(const char *name) {
-    REAL(unlink);
-    int outcome = outcome_of("unlink", name);
+int remove(const char *name) {
+    REAL(remove);
+    int outcome = outcome_of("remove", name);
     FAIL_OR(outcome, 0)
     return real(name);
 }
