@@ -16,6 +16,30 @@ logger = logging.getLogger(__name__)
 
 JOB = "retention"
 MINUTE = dt.timedelta(minutes=1)
+STEADY = 3_600_000_000  # microseconds
+
+
+class TrustedClock:
+    """A wall clock of which a jump counts only once it has lasted: a wrong one must not make all rows old at once.
+
+    Parameters
+    ----------
+    last
+        The time trusted last, in microseconds since 1970 UTC; None: there is none yet.
+    """
+
+    def __init__(self, last: int | None) -> None:
+        self._trusted = self._seen = last
+        self._doubted: int | None = None  # since then
+
+    def time(self, now: int) -> int:
+        """`now`, or what was trusted last, until an hour has passed since a jump by more than an hour, or back."""
+        if self._seen is not None and not 0 <= now - self._seen <= STEADY:
+            self._doubted = now
+        self._seen = now
+        if self._trusted is None or self._doubted is None or now - self._doubted >= STEADY:
+            self._trusted, self._doubted = now, None
+        return self._trusted
 
 
 class Retention:
@@ -28,6 +52,7 @@ class Retention:
         self._metrics = metrics
         self._matched: int | None = None  # outcomes up to this ingest number had time to find their prediction
         self._expired = False
+        self._trusted: TrustedClock | None = None
 
     @property
     def interval(self) -> dt.timedelta:
@@ -36,6 +61,10 @@ class Retention:
 
     async def run(self, now: int) -> None:
         """Remove what is too old or too much at `now`."""
+        if self._config.clock == "wall":
+            if self._trusted is None:
+                self._trusted = TrustedClock((await self._database.async_read(jobs.last_runs)).get(JOB))
+            now = self._trusted.time(now)
         limits = self._limits()
         used = await self._database.async_read(expiry.used_bytes)
         if used > limits.size:  # what the last run removed counts until a checkpoint

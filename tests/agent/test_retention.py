@@ -27,7 +27,7 @@ Value = Callable[..., float]
 
 def config(**store: Any) -> Config:
     waits = {"performance": {"label_delay": "1d", "window": "1d"}}
-    return parse_config({"store": store, "models": {"fraud": waits}}, "a test")
+    return parse_config({"clock": "event", "store": store, "models": {"fraud": waits}}, "a test")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from apscheduler.triggers.date import DateTrigger
 
+from tenure_agent.daemon import wall_clock
 from tenure_agent.metrics import Metrics
 from tenure_agent.records import micros
 from tenure_agent.scheduler import Job, WallScheduler, every
@@ -25,7 +26,7 @@ def by_the_wall(job: Callable[[asyncio.Event], Awaitable[None]], metrics: Metric
 
     async def run() -> None:
         reached = asyncio.Event()
-        scheduler = WallScheduler(metrics, {})
+        scheduler = WallScheduler(metrics, {}, wall_clock)
         scheduler.start()
         scheduler.add(Job("once", soon(), lambda _: job(reached)))
         async with asyncio.timeout(30):
@@ -62,7 +63,7 @@ def test_wall_runs_quietly(metrics: Metrics, value: Callable[..., float]) -> Non
 def test_wall_runs_at_once_what_came_due_while_away(metrics: Metrics, ago: int, at_once: bool) -> None:
     async def run() -> bool:
         now = dt.datetime.now(dt.UTC)
-        scheduler = WallScheduler(metrics, {"daily": micros(now) - ago * 24 * HOUR})
+        scheduler = WallScheduler(metrics, {"daily": micros(now) - ago * 24 * HOUR}, wall_clock)
         done = asyncio.Event()
 
         async def work(_: int) -> None:
@@ -83,7 +84,7 @@ def test_wall_runs_at_once_what_came_due_while_away(metrics: Metrics, ago: int, 
 
 def test_wall_skips_a_job_that_still_runs(metrics: Metrics, value: Callable[..., float]) -> None:
     async def run() -> None:
-        scheduler = WallScheduler(metrics, {})
+        scheduler = WallScheduler(metrics, {}, wall_clock)
         begun, go_on = asyncio.Event(), asyncio.Event()
         skipped = asyncio.Event()
         scheduler._scheduler.add_listener(lambda _: skipped.set(), 1 << 16)  # EVENT_JOB_MAX_INSTANCES
@@ -105,7 +106,7 @@ def test_wall_skips_a_job_that_still_runs(metrics: Metrics, value: Callable[...,
 
 
 def test_new_data_does_not_move_the_wall(metrics: Metrics) -> None:
-    scheduler = WallScheduler(metrics, {})
+    scheduler = WallScheduler(metrics, {}, wall_clock)
     scheduler.advance(HOUR, 2 * HOUR)
     assert scheduler.settled(2 * HOUR)
 
@@ -123,7 +124,7 @@ def test_a_job_that_runs_when_the_agent_stops_is_no_failed_job(
             finally:
                 ended.set()
 
-        scheduler = WallScheduler(metrics, {})
+        scheduler = WallScheduler(metrics, {}, wall_clock)
         scheduler.start()
         scheduler.add(Job("once", soon(), work))
         async with asyncio.timeout(30):

@@ -64,7 +64,7 @@ def _serve(order: Mapping[str, Any]) -> None:
         if fault is not None:
             _arm_point(fault["point"], fault["nth"]) if "point" in fault else _arm_call(fault)
         asyncio.run(agent.run())
-    except BaseException:
+    except BaseException:  # noqa: BLE001  # nothing of the nursery's runs on in the child
         sys.excepthook(*sys.exc_info())
         sys.stderr.flush()
         os._exit(1)
@@ -141,19 +141,16 @@ def _before(kind: type, name: str, call: Callable[[], object]) -> None:
 
 
 def _clock(file: Path) -> Callable[[], int]:
-    """The wall clock of everything in this process that reads one through Python."""
-
-    def offset() -> float:
-        return float(file.read_text() or 0)
+    """The wall clock, also of APScheduler."""
 
     class Moment(dt.datetime):
         @classmethod
         def now(cls, tz: dt.tzinfo | None = None) -> Moment:
-            return cls.fromtimestamp(time.time() + offset(), tz)
+            return cls.fromtimestamp(time.time() + float(file.read_text()), tz)
 
     apscheduler.datetime = Moment
-    scheduler.dt = type("dt", (), {**vars(dt), "datetime": Moment})  # type: ignore[assignment]
-    return lambda: round((time.time() + offset()) * 1e6)
+    scheduler.LOOK = 0.05
+    return lambda: round((time.time() + float(file.read_text())) * 1e6)
 
 
 if __name__ == "__main__":
