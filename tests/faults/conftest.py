@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import duckdb
 import pytest
@@ -110,6 +111,17 @@ class RunningAgent:
         self.signal(signal.SIGKILL)
         assert self.ended() == -signal.SIGKILL
 
+    def metrics(self) -> dict[str, float]:
+        """What Prometheus would scrape: value by name with labels."""
+        address = ask(self.address, "status")["addresses"]["http"]
+        with urlopen(f"http://{address}/metrics", timeout=DEADLINE) as page:
+            lines = page.read().decode().splitlines()
+        pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, _, value in pairs}
+
+    def metric(self, name: str) -> float:
+        return self.metrics()[name]
+
     def stop(self) -> int:
         self.signal(signal.SIGTERM)
         return self.ended()
@@ -121,11 +133,12 @@ Start = Callable[..., RunningAgent]
 class Traffic:
     """A monitor that records some 8,000 rows a second from a thread of its own: `row-0`, `row-1`, …"""
 
-    def __init__(self, agent: RunningAgent, **settings: Any) -> None:
+    def __init__(self, agent: RunningAgent, model: str = "steady", **settings: Any) -> None:
         chosen = {"flush_interval": 0.01, "queue_rows": 1_000_000} | settings
-        self.monitor = tenure.Monitor("killed", settings=tenure.Settings(agent=agent.address, **chosen))
+        self.monitor = tenure.Monitor(model, settings=tenure.Settings(agent=agent.address, **chosen))
         self.slowest = 0.0  # call, in seconds
         self._agent = agent
+        self._model = model
         self._total = 0
         self._enough = threading.Event()
         self._host = threading.Thread(target=self._run, daemon=True)
@@ -169,11 +182,12 @@ class Traffic:
         """End it, and the agent: every row is in the file, once, and the agent knows of no gap."""
         acked = self.end()
         assert acked == self._total, self.monitor.stats()
-        status = ask(self._agent.address, "status")
-        assert (status["stored"], status["store"]["set_aside"]) == (acked, [])
+        assert ask(self._agent.address, "status")["store"]["set_aside"] == []
         assert self._agent.stop() == 0
         with duckdb.connect(str(self._agent.database), read_only=True) as connection:
-            rows = connection.execute("SELECT count(*), count(DISTINCT id) FROM rows_1").fetchone()
+            query = "SELECT model FROM models WHERE name = ?"
+            (number,) = connection.execute(query, [self._model]).fetchall()[0]
+            rows = connection.execute(f"SELECT count(*), count(DISTINCT id) FROM rows_{number}").fetchone()
             gaps = connection.execute("SELECT sum(missed) FROM producers").fetchone()
         assert (rows, gaps) == ((acked, acked), (0,))
 

@@ -59,11 +59,10 @@ def _serve(order: Mapping[str, Any]) -> None:
         log.configure("console", "error")
         clock = _clock(Path(order["clock"])) if "clock" in order else daemon.wall_clock
         agent = daemon.Agent(load_config(Path(order["config"])), clock)
-        signal.signal(signal.SIGUSR1, lambda *_: _checkpoint(agent, Path(order["config"]).with_name("checkpointed")))
         fault = order.get("fault")
         if fault is not None:
             _arm_point(fault["point"], fault["nth"]) if "point" in fault else _arm_call(fault)
-        asyncio.run(agent.run())
+        asyncio.run(_run(agent, Path(order["config"]).with_name("checkpointed")))
     except BaseException:  # noqa: BLE001  # nothing of the nursery's runs on in the child
         sys.excepthook(*sys.exc_info())
         sys.stderr.flush()
@@ -71,8 +70,12 @@ def _serve(order: Mapping[str, Any]) -> None:
     os._exit(0)
 
 
-def _checkpoint(agent: daemon.Agent, told: Path) -> None:
-    agent._database.checkpoint().add_done_callback(lambda _: told.touch())
+async def _run(agent: daemon.Agent, told: Path) -> None:
+    def checkpoint() -> None:
+        agent._database.checkpoint().add_done_callback(lambda _: told.touch())
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, checkpoint)
+    await agent.run()
 
 
 def _killed() -> None:
