@@ -176,12 +176,12 @@ class Admission:
 
     def stored(self) -> int:
         """Predictions and outcomes stored, ever."""
-        return sum(producer.stored for producer in self._producers.values())
+        return sum(producer.stored for producer in list(self._producers.values()))  # the writer may add one
 
     def dropped(self) -> dict[str, int]:
         """Rows the producers told us they lost, by reason."""
         total: dict[str, int] = {}
-        for losses in self._losses.values():
+        for losses in list(self._losses.values()):
             for (_, reason), rows in losses.items():
                 total[reason] = total.get(reason, 0) + rows
         return total

@@ -100,10 +100,11 @@ class Retention:
         """Each outcome is looked for once, a run after it came; while nothing has expired, none can be too late."""
 
         def read(cursor: Cursor) -> tuple[int, dict[str, int]]:
-            newest = predictions.newest_batch(cursor, self._catalogue)
+            committed = Catalogue(cursor)
+            newest = predictions.newest_batch(cursor, committed)
             if self._matched is None or not self._expired:
                 return newest, {}
-            return newest, expiry.count_unmatched(cursor, self._catalogue, self._matched, newest)
+            return newest, expiry.count_unmatched(cursor, committed, self._matched, newest)
 
         self._matched, found = await self._database.async_read(read)
         for model, outcomes in found.items():

@@ -41,4 +41,3 @@ def ran_at(agent: Any, job: str, offset: float) -> None:
             return
         assert time.monotonic() < deadline, f"{job} has not run {offset} s off"
         time.sleep(0.05)
-
