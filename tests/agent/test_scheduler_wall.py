@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from apscheduler.triggers.date import DateTrigger
 
+from tenure_agent import scheduler as scheduler_module
 from tenure_agent.daemon import wall_clock
 from tenure_agent.metrics import Metrics
 from tenure_agent.records import micros
@@ -137,3 +138,56 @@ def test_a_job_that_runs_when_the_agent_stops_is_no_failed_job(
     asyncio.run(run())
     assert value("job_errors_total", job="once", kind="error") == 0
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+@pytest.mark.parametrize("jump", [-HOUR, HOUR])
+def test_a_jump_of_the_clock_is_counted_and_the_job_goes_on(
+    jump: int, metrics: Metrics, value: Callable[..., float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a time far ahead, or back, at which the job was to run next."""
+    monkeypatch.setattr(scheduler_module, "LOOK", 0.01)
+    off = 0
+    ran: list[int] = []
+
+    async def run() -> None:
+        nonlocal off
+        again = asyncio.Event()
+
+        async def work(now: int) -> None:
+            ran.append(now)
+            again.set()
+
+        scheduler = WallScheduler(metrics, {}, lambda: wall_clock() + off)
+        scheduler.start()
+        scheduler.add(Job("often", every(dt.timedelta(seconds=1)), work))
+        async with asyncio.timeout(30):
+            await again.wait()
+            off = jump
+            if jump < 0:  # APScheduler reads the real clock: what it planned by the former is as far away
+                scheduler._scheduler.modify_job("often", next_run_time=dt.datetime.now(dt.UTC) + dt.timedelta(hours=1))
+            again.clear()
+            await again.wait()
+            while not value("clock_jumps_total"):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await scheduler.stop()
+
+    asyncio.run(run())
+    assert len(ran) >= 2
+    assert value("clock_jumps_total") == 1
+
+
+def test_a_last_run_in_the_future_holds_nothing_up(metrics: Metrics) -> None:
+    async def run() -> None:
+        ran = asyncio.Event()
+
+        async def work(_: int) -> None:
+            ran.set()
+
+        scheduler = WallScheduler(metrics, {"often": wall_clock() + 24 * HOUR}, wall_clock)
+        scheduler.start()
+        scheduler.add(Job("often", every(dt.timedelta(seconds=1)), work))
+        async with asyncio.timeout(30):
+            await ran.wait()
+        await scheduler.stop()
+
+    asyncio.run(run())

@@ -85,6 +85,7 @@ def test_due_is_what_is_pending_and_whose_time_has_come(
     assert due(HOUR - 1) == []
     assert due(9 * HOUR) == [4]
     assert due(10 * HOUR) == [2, 4]
+    assert due(-15 * HOUR) == [2]  # nothing is put off by more than a day: the clock was ahead when this was
     assert read(decisions.counts) == {"recorded": 1, "pending": 2, "delivered": 1, "dead": 1}
 
 

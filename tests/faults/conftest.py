@@ -239,7 +239,7 @@ def shimmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
         "-ldl",
         "-lpthread",
     ]
-    subprocess.run(command, check=True)
+    subprocess.run([str(part) for part in command], check=True)
     with starting(Nursery(shim), tmp_path_factory) as start:
         yield start
 

@@ -129,7 +129,7 @@ def test_a_log_that_ends_early_without_a_word_is_counted(started: Callable[..., 
     assert 0 < ask(agent.address, "status")["stored"] < total
 
 
-def entries(log: bytes) -> list[int]:
+def entries(log: bytearray) -> list[int]:
     """Where each entry of a log of DuckDB's begins: a length and a checksum of 8 bytes each, then so many bytes."""
     for first in range(100):
         found, at = [], first

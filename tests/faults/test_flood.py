@@ -64,7 +64,7 @@ def test_a_message_of_five_mebibytes_and_garbage_are_refused(started: Any, traff
     agent = started()
     flow = traffic(agent)
     with grpc.insecure_channel(agent.address) as channel:
-        call = channel.unary_unary(REPORT)
+        call: Any = channel.unary_unary(REPORT)
         for payload, code in [
             (bytes(5 << 20), grpc.StatusCode.RESOURCE_EXHAUSTED),
             (b"\xff" * 1000, grpc.StatusCode.UNKNOWN),
