@@ -75,6 +75,9 @@ def main() -> int:
                 expired = expired_rows(page.read().decode())
             flat = told(samples)
             print(f"{status['stored']} stored, {expired:.0f} expired, dropped {status['dropped'] or 'nothing'}")
+            query = "SELECT table_name, estimated_size FROM duckdb_tables() ORDER BY estimated_size DESC"
+            tables = ask(address, "sql", {"query": query})["rows"]
+            print("rows:", ", ".join(f"{name} {rows}" for name, rows in tables if rows))
             going = agent.poll() is None and all(one.poll() is None for one in sending)
             return 0 if flat and going and not status["dropped"] else 1
         finally:
