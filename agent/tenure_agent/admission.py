@@ -10,7 +10,7 @@ import numpy as np
 
 from tenure_agent.blocks import Array
 from tenure_agent.store import outcomes, predictions, producers
-from tenure_agent.store.catalogue import Catalogue, LimitReached
+from tenure_agent.store.catalogue import MAX_COLUMNS, Catalogue, LimitReached
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.producers import Producer, Totals
 from tenure_agent.wire import Refusal, Report, Rows, Truths
@@ -169,6 +169,9 @@ class Admission:
     def _named(self, cursor: Cursor, rows: Rows, done: Admitted, now: int) -> Rows:
         model = self._catalogue.model(cursor, rows.model, now)
         self._catalogue.version(cursor, model, rows.version, now)
+        new = {(values.part, values.name) for values in rows.columns} - model.columns.keys()
+        if len(model.columns) + len(new) > MAX_COLUMNS:  # what is refused whole must not take the names that are left
+            raise LimitReached("too_many_columns")
         kept = []
         for values in rows.columns:
             known = model.columns.get((values.part, values.name))

@@ -126,8 +126,12 @@ class Agent:
         lost = await asyncio.to_thread(salvage.carry_over, database, remembered, age)
         self.metrics.lost_after_ack.inc(lost)
         self._catalogue = await database.async_read(Catalogue)
-        kind = EventScheduler if config.clock == "event" else WallScheduler
-        self._scheduler = kind(self.metrics, await database.async_read(jobs.last_runs))
+        last_runs = await database.async_read(jobs.last_runs)
+        self._scheduler = (
+            EventScheduler(self.metrics, last_runs)
+            if config.clock == "event"
+            else WallScheduler(self.metrics, last_runs, self._clock)
+        )
         self._ingest = Ingest(database, self._catalogue, self.metrics, self._clock, self._committed)
         await self._ingest.start()
         parts.push_async_callback(self._ingest.stop)

@@ -32,6 +32,7 @@ FIELDS = frozenset(
         "pending",
         "reports",
         "rows",
+        "seconds",
         "slimmed",
         "source",
         "trigger",

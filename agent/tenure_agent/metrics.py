@@ -79,6 +79,7 @@ class Metrics:
         self.outbox = gauge("outbox_decisions", "Decisions by state: pending, delivered, dead, recorded.", "state")
         self.deliveries = counter("deliveries", "Attempts to post a decision, by result.", "result")
         self.job_errors = counter("job_errors", "Scheduled jobs that failed, were missed or skipped.", "job", "kind")
+        self.clock_jumps = counter("clock_jumps", "Jumps of the wall clock, ahead or back, by 2 s or more.")
         self.build = gauge("build_info", "Always 1; the agent's version is its label.", "version")
 
     def known(self, model: str, version: str = "") -> tuple[str, str]:

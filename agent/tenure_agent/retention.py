@@ -25,6 +25,29 @@ MINUTE = dt.timedelta(minutes=1)
 HOUR = 3_600_000_000  # microseconds
 
 
+class TrustedClock:
+    """A wall clock of which a jump counts only once it has lasted: a wrong one must not make all rows old at once.
+
+    Parameters
+    ----------
+    last
+        The time trusted last, in microseconds since 1970 UTC; None: there is none yet.
+    """
+
+    def __init__(self, last: int | None) -> None:
+        self._trusted = self._seen = last
+        self._doubted: int | None = None  # since then
+
+    def time(self, now: int) -> int:
+        """`now`, or what was trusted last, until an hour has passed since a jump by more than an hour, or back."""
+        if self._seen is not None and not 0 <= now - self._seen <= HOUR:
+            self._doubted = now
+        self._seen = now
+        if self._trusted is None or self._doubted is None or now - self._doubted >= HOUR:
+            self._trusted, self._doubted = now, None
+        return self._trusted
+
+
 class Retention:
     """One store's.
 
@@ -50,6 +73,7 @@ class Retention:
         self._matched: int | None = None  # outcomes up to this ingest number had time to find their prediction
         self._expired = False
         self._tidied: int | None = None
+        self._trusted: TrustedClock | None = None
 
     @property
     def interval(self) -> dt.timedelta:
@@ -58,6 +82,10 @@ class Retention:
 
     async def run(self, now: int) -> None:
         """Remove what is too old or too much at `now`."""
+        if self._config.clock == "wall":
+            if self._trusted is None:
+                self._trusted = TrustedClock((await self._database.async_read(jobs.last_runs)).get(JOB))
+            now = self._trusted.time(now)
         limits = self._limits()
         used = await self._database.async_read(expiry.used_bytes)
         if used > limits.size:  # what the last run removed counts until a checkpoint
@@ -117,10 +145,11 @@ class Retention:
         """Each outcome is looked for once, a run after it came; while nothing has expired, none can be too late."""
 
         def read(cursor: Cursor) -> tuple[int, dict[str, int]]:
-            newest = predictions.newest_batch(cursor, self._catalogue)
+            committed = Catalogue(cursor)
+            newest = predictions.newest_batch(cursor, committed)
             if self._matched is None or not self._expired:
                 return newest, {}
-            return newest, expiry.count_unmatched(cursor, self._catalogue, self._matched, newest)
+            return newest, expiry.count_unmatched(cursor, committed, self._matched, newest)
 
         self._matched, found = await self._database.async_read(read)
         for model, outcomes in found.items():

@@ -23,6 +23,7 @@ from tenure_proto.v1 import monitoring_pb2 as pb
 
 MAX_ROWS = 1 << 20
 MAX_SIZE = 32 << 20  # of a report once each row has its texts: a short message must not grow without bound here
+MAX_COLUMNS = 4000  # of a batch; more than a model may have, each as numbers and as texts, are not even looked at
 MAX_PARTS = 1000  # batches and outcomes of a report
 MAX_LOSSES, MAX_LOSS_NAME = 1000, 256
 MAX_PREFIX = 256
@@ -155,6 +156,8 @@ def decode_batch(batch: pb.Batch) -> Rows:
     rows = batch.rows
     if not 0 < rows <= MAX_ROWS:
         raise Malformed(f"rows: {rows}")
+    if (columns_sent := len(batch.features) + len(batch.outputs)) > MAX_COLUMNS:
+        raise Malformed(f"columns: {columns_sent}", "too_many_columns")
     times = take_times(batch.times, rows)
     ids, id_lengths = _ids(batch.ids, rows)
     features = [_column(column, FEATURE, rows) for column in batch.features]

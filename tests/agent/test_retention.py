@@ -20,7 +20,7 @@ from tenure_agent.store.database import Cursor
 from tenure_agent.store.expiry import Limits
 from tenure_proto.v1 import monitoring_pb2 as pb
 
-SECOND, DAY = 10**6, 86_400 * 10**6
+SECOND, HOUR, DAY = 10**6, 3_600 * 10**6, 86_400 * 10**6
 Batch = Callable[..., pb.Batch]
 Put = Callable[..., None]
 Value = Callable[..., float]
@@ -28,7 +28,7 @@ Value = Callable[..., float]
 
 def config(**store: Any) -> Config:
     waits = {"performance": {"label_delay": "1d", "window": "1d"}}
-    return parse_config({"store": store, "models": {"fraud": waits}}, "a test")
+    return parse_config({"clock": "event", "store": store, "models": {"fraud": waits}}, "a test")
 
 
 @pytest.fixture
@@ -167,6 +167,7 @@ def test_what_quality_is_measured_on_outlives_the_rows(
 
 def test_slim_rows_keep_their_segments(run: Any, put: Put, batch: Batch, day: Any, database: Database) -> None:
     document = {
+        "clock": "event",
         "store": {"retain": "1d"},
         "models": {"fraud": {"segments": ["country", "no such", "device", "a \"b' c"]}},
     }

@@ -101,7 +101,7 @@ def test_what_can_be_read_is_taken_over(
     assert (model.versions, model.columns["feature", "x"].kinds) == ({"1": 1}, {"NUMBER", "TEXT"})
     assert database.read(lambda cursor: predictions.stored_counts(cursor, model)).result() == []
     assert database.read(lambda cursor: references.newest(cursor, 1, 1)).result() == REFERENCE
-    [letter] = database.read(lambda cursor: decisions.due(cursor, 10)).result()
+    [letter] = database.read(lambda cursor: decisions.due(cursor, 10, DAY)).result()
     assert (letter.decision, letter.state) == (DECISION, decisions.PENDING)
     assert [one["reason"] for one in database.read(verdicts.newest).result()] == ["it moved"]
 

@@ -60,6 +60,7 @@ def used_bytes(cursor: Cursor) -> int:
 def note(cursor: Cursor, catalogue: Catalogue, age: int, now: int) -> None:
     """Keep that what is stored by now came before now."""
     newest = predictions.newest_batch(cursor, catalogue)
+    cursor.execute("DELETE FROM ages WHERE time > ?", [now])  # the clock was wrong then
     batch, time = one(cursor.execute("SELECT max(batch), max(time) FROM ages"))
     if batch is None or (newest > batch and now - time >= age // NOTES):
         cursor.execute("INSERT INTO ages VALUES (?, ?)", [newest, now])
