@@ -9,17 +9,28 @@ from typing import TypeVar
 import numpy as np
 
 from tenure_agent.blocks import Array
-from tenure_agent.store import outcomes, predictions, producers
+from tenure_agent.store import outcomes, outgoing, predictions, producers
 from tenure_agent.store.catalogue import Catalogue, LimitReached
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.producers import Producer
-from tenure_agent.wire import Refusal, Report, Rows, Truths
+from tenure_agent.wire import MAX_LOSSES, Refusal, Report, Rows, Truths
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A report that told something new: its ingest number, which of its parts were accepted, and the refusals."""
+
+    number: int
+    report: Report
+    accepted: Sequence[bool]
+    refused: Sequence[Refusal]
 
 
 @dataclass(slots=True)
 class Admitted:
     """What one transaction stored, and what it found."""
 
+    taken: list[Taken] = field(default_factory=list)
     batches: list[tuple[int, Rows]] = field(default_factory=list)
     truths: list[tuple[int, Truths]] = field(default_factory=list)
     refused: list[list[Refusal]] = field(default_factory=list)  # of each report: what its producer is told
@@ -39,6 +50,10 @@ class Admitted:
         self.newest = max(self.newest, min(int(times.max()), now))
 
 
+Keep = Callable[[Cursor, Admitted, int], None]
+"""Writes what was admitted by a time, in the transaction that admits it."""
+
+
 class Admission:
     """What is stored of whom, and what is new in a report.
 
@@ -48,11 +63,14 @@ class Admission:
         Changed only here, and only in the writer thread.
     clock
         Wall time in microseconds since 1970 UTC.
+    keep
+        Where it goes; None: into the tables that checks read.
     """
 
-    def __init__(self, catalogue: Catalogue, clock: Callable[[], int]) -> None:
+    def __init__(self, catalogue: Catalogue, clock: Callable[[], int], keep: Keep | None = None) -> None:
         self._catalogue = catalogue
         self._clock = clock
+        self._keep = keep or self._into_tables
         self._producers: dict[str, Producer] = {}
         self._losses: dict[str, dict[tuple[str, str], int]] = {}
         self._batch = 0
@@ -62,7 +80,7 @@ class Admission:
         """Begin with what is stored; the newest event time of it."""
         self._producers = producers.load(cursor)
         self._losses = producers.load_losses(cursor)
-        self._batch = predictions.newest_batch(cursor, self._catalogue)
+        self._batch = max(predictions.newest_batch(cursor, self._catalogue), outgoing.newest(cursor))
         return min(predictions.newest_time(cursor, self._catalogue), self._clock())
 
     def distrust(self) -> None:
@@ -85,12 +103,24 @@ class Admission:
         touched: dict[str, Producer] = {}
         for report in reports:
             done.refused.append(self._take(cursor, report, done, touched, now))
+        self._keep(cursor, done, now)
+        producers.append(cursor, touched.values())
+        return done
+
+    def adopt(self, cursor: Cursor, reports: Sequence[tuple[int, Report]]) -> None:
+        """Store reports, under their ingest numbers, that were admitted while this agent was a relay."""
+        done, now = Admitted(), self._clock()
+        for number, report in reports:
+            for part in report.parts:
+                if not isinstance(part, Refusal):
+                    self._admit(cursor, part, number, done, now)
+        self._into_tables(cursor, done, now)
+
+    def _into_tables(self, cursor: Cursor, done: Admitted, now: int) -> None:
         for batches in _by_model(done.batches):
             predictions.append(cursor, self._catalogue, batches, now)
         for truths in _by_model(done.truths):
             outcomes.append(cursor, self._catalogue, truths, now)
-        producers.append(cursor, touched.values())
-        return done
 
     def _take(
         self, cursor: Cursor, report: Report, done: Admitted, touched: dict[str, Producer], now: int
@@ -105,9 +135,12 @@ class Admission:
         )
         touched[producer.name] = producer
         producer.last_seen = now
-        self._take_losses(cursor, report, done)
+        news = self._take_losses(cursor, report, done)
         if report.seq <= producer.last_seq:
             done.duplicates += 1
+            if news:  # it was sent again with what was lost meanwhile
+                self._batch += 1
+                done.taken.append(Taken(self._batch, report, [False] * len(report.parts), []))
             return producer.refused if report.seq == producer.last_seq else []
         acked = min(report.acked, report.seq - 1)
         if acked > producer.last_seq:
@@ -118,24 +151,27 @@ class Admission:
         done.missed += missed
         self._batch += 1
         producer.refused = []
+        accepted = []
         for part in report.parts:
-            refusal = part if isinstance(part, Refusal) else self._admit(cursor, part, done, now)
+            refusal = part if isinstance(part, Refusal) else self._admit(cursor, part, self._batch, done, now)
+            accepted.append(refusal is None)
             if refusal is not None:
                 producer.refused.append(refusal)
             elif not isinstance(part, Refusal):
                 producer.stored += len(part)
                 done.saw(part.times, now)
-        done.refused_now += producer.refused
+        done.refused_now += [*producer.refused, *report.told]
+        done.taken.append(Taken(self._batch, report, accepted, producer.refused))
         return producer.refused
 
-    def _admit(self, cursor: Cursor, part: Rows | Truths, done: Admitted, now: int) -> Refusal | None:
+    def _admit(self, cursor: Cursor, part: Rows | Truths, number: int, done: Admitted, now: int) -> Refusal | None:
         """Every name of a part has its number, or the part is refused whole."""
         try:
             if isinstance(part, Rows):
-                done.batches.append((self._batch, self._named(cursor, part, done, now)))
+                done.batches.append((number, self._named(cursor, part, done, now)))
             else:
                 self._catalogue.model(cursor, part.model, now)
-                done.truths.append((self._batch, part))
+                done.truths.append((number, part))
         except LimitReached as reached:
             return Refusal(part.model, reached.reason, len(part))
         return None
@@ -160,16 +196,18 @@ class Admission:
             kept.append(values)
         return rows if len(kept) == len(rows.columns) else replace(rows, columns=tuple(kept))
 
-    def _take_losses(self, cursor: Cursor, report: Report, done: Admitted) -> None:
+    def _take_losses(self, cursor: Cursor, report: Report, done: Admitted) -> bool:
+        """Whether it tells of any that were not known."""
         before = self._losses.get(report.producer, {})
-        if report.losses in ({}, before):
-            return
-        for key, rows in report.losses.items():
-            growth = rows - before.get(key, 0)
-            if growth > 0:
-                done.lost[key] = done.lost.get(key, 0) + growth
-        self._losses[report.producer] = report.losses
-        producers.save_losses(cursor, report.producer, report.losses)
+        grown = {key: rows for key, rows in report.losses.items() if rows > before.get(key, 0)}
+        if not grown:  # a report that came again may tell of older totals
+            return False
+        for key, rows in grown.items():
+            done.lost[key] = done.lost.get(key, 0) + rows - before.get(key, 0)
+        known = before | grown if len(before | grown) <= MAX_LOSSES else report.losses
+        self._losses[report.producer] = known
+        producers.save_losses(cursor, report.producer, known)
+        return True
 
     def stored(self) -> int:
         """Predictions and outcomes stored, ever."""

@@ -72,6 +72,43 @@ class AccessConfig(Section):
         return self.cert_file is not None and (self.token_file is not None or self.client_ca_file is not None)
 
 
+class UpstreamConfig(Section):
+    """The hub that a relay sends its reports on to. Loopback and a unix socket need no files."""
+
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = Field(default=None, validate_default=True)
+    address: str | None = None
+
+    @field_validator("key_file")
+    @classmethod
+    def _paired(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if "cert_file" in info.data and (value is None) != (info.data["cert_file"] is None):
+            raise ValueError("cert_file and key_file, both or neither")
+        return value
+
+    @field_validator("address")
+    @classmethod
+    def _guarded(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None or (value.startswith("unix:") and value != "unix:"):
+            return value
+        host, port = _host_port(value.removeprefix("tls://"))
+        given = {name for name, path in info.data.items() if path is not None}
+        tls = value.startswith("tls://") or given & {"ca_file", "cert_file"}
+        if port == 0 or not (_is_loopback(host) or (tls and given & {"token_file", "cert_file"})):
+            raise ValueError(
+                "unix:/path, a loopback address such as 127.0.0.1:50051, or tls://host:port with upstream.token_file, "
+                "or upstream.cert_file and upstream.key_file"
+            )
+        return value
+
+    def files(self) -> dict[str, str]:
+        """The files that `tenure.transport.credentials` reads."""
+        names = ("ca_file", "cert_file", "key_file", "token_file")
+        return {name: str(getattr(self, name)) for name in names if getattr(self, name) is not None}
+
+
 class ControlConfig(Section):
     url: str | None = None
     secret_file: Path | None = Field(default=None, validate_default=True)
@@ -171,6 +208,7 @@ class ModelConfig(Section):
 class Config(Section):
     access: AccessConfig = AccessConfig()
     listen: str = Field(default="unix:./tenure.sock", validate_default=True)
+    upstream: UpstreamConfig = UpstreamConfig()  # with an address: a relay
     http: str = "127.0.0.1:9464"
     log: Literal["console", "json"] = "console"
     clock: Literal["wall", "event"] = "wall"
@@ -194,6 +232,18 @@ class Config(Section):
                 "unix:/path, a loopback address such as 127.0.0.1:50051, or access.cert_file and access.key_file with "
                 "access.token_file or access.client_ca_file"
             )
+        return value
+
+    @field_validator("upstream", mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"address": value} if value is None or isinstance(value, str) else value
+
+    @field_validator("upstream")
+    @classmethod
+    def _elsewhere(cls, value: UpstreamConfig, info: ValidationInfo) -> UpstreamConfig:
+        if value.address is not None and value.address.removeprefix("tls://") == info.data.get("listen"):
+            raise ValueError("the hub's address; this is where the relay itself listens")
         return value
 
     @field_validator("http")

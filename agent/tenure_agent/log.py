@@ -35,6 +35,7 @@ FIELDS = frozenset(
         "slimmed",
         "source",
         "trigger",
+        "upstream",
         "verb",
         "version",
         "why",

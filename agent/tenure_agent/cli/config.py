@@ -75,10 +75,11 @@ def shown(section: Config | ModelConfig) -> dict[str, Any]:
 
 
 def _file_faults(loaded: Config) -> list[SettingError]:
+    from tenure_agent import relay  # noqa: PLC0415  # grpc
     from tenure_agent.access import file_faults  # noqa: PLC0415  # grpc
     from tenure_agent.control.webhook import read_secret  # noqa: PLC0415
 
-    found = file_faults(loaded.access)
+    found = [*file_faults(loaded.access), *relay.file_faults(loaded.upstream)]
     if loaded.control.secret_file is not None:
         try:
             read_secret(loaded.control.secret_file)
