@@ -52,8 +52,6 @@ class Relay:
         Counts what the hub acked and refused.
     rng
         Where the jitter of pauses comes from.
-    patience
-        Seconds without an answer after which a connection is given up.
 
     Raises
     ------
@@ -67,7 +65,6 @@ class Relay:
         backlog: Backlog,
         metrics: Metrics,
         rng: Random | None = None,
-        patience: float = PATIENCE,
     ) -> None:
         self.address = str(upstream.address)
         self._files = upstream.files()
@@ -76,7 +73,6 @@ class Relay:
         self._backlog = backlog
         self._metrics = metrics
         self._backoff = Backoff(rng)
-        self._patience = patience
         self._more, self._landed = asyncio.Event(), asyncio.Event()
         self._flying: deque[Outgoing] = deque()
         self._heard = 0.0  # when an ack came, or something took off with nothing before it
@@ -137,7 +133,7 @@ class Relay:
         )
         async with channel:
             try:
-                async with asyncio.timeout(self._patience):
+                async with asyncio.timeout(PATIENCE):
                     await channel.channel_ready()
             except TimeoutError:
                 raise _Lost("nobody takes the connection, or its certificate is not trusted") from None
@@ -205,8 +201,8 @@ class Relay:
     async def _watch(self) -> None:
         """Give up on a hub that has stopped: it would hold us for ever."""
         while True:
-            await asyncio.sleep(self._patience / 4)
-            if self._flying and asyncio.get_running_loop().time() - self._heard > self._patience:
+            await asyncio.sleep(PATIENCE / 4)
+            if self._flying and asyncio.get_running_loop().time() - self._heard > PATIENCE:
                 raise _Lost("no ack in time")
 
     async def _save(self) -> None:

@@ -21,11 +21,16 @@ DEADLINE = 60.0
 class RunningAgent:
     """`tenure-agent run` as a child."""
 
-    def __init__(self, folder: Path, store: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, store: Mapping[str, Any], upstream: str | None = None) -> None:
         self.address = f"unix:{folder}/a.sock"
         self.database = folder / "t.duckdb"
         self.config = folder / "tenure.yaml"
-        document = {"listen": self.address, "http": "127.0.0.1:0", "store": {"path": str(self.database), **store}}
+        document = {
+            "listen": self.address,
+            "upstream": upstream,
+            "http": "127.0.0.1:0",
+            "store": {"path": str(self.database), **store},
+        }
         self.config.write_text(json.dumps(document))
         self.process = self._start()
 
@@ -56,11 +61,11 @@ class RunningAgent:
 
 @pytest.fixture(scope="session")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RunningAgent]]:
-    """Start an agent in a fresh folder; keywords go to its store section."""
+    """Start an agent in a fresh folder, a relay where it has an upstream; other keywords go to its store section."""
     running: list[RunningAgent] = []
 
-    def start(**store: Any) -> RunningAgent:
-        running.append(RunningAgent(tmp_path_factory.mktemp("k"), store))
+    def start(*, upstream: str | None = None, **store: Any) -> RunningAgent:
+        running.append(RunningAgent(tmp_path_factory.mktemp("k"), store, upstream))
         return running[-1]
 
     yield start

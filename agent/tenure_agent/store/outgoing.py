@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from tenure_agent.store.database import Cursor
-from tenure_agent.store.predictions import one
 
 SEGMENT = 64 << 20  # bytes
 LISTED = 1000  # reports whose sizes are looked at to fill a chunk
@@ -41,14 +41,13 @@ class Unsent:
 def newest(cursor: Cursor) -> int:
     """The highest ingest number ever used here."""
     segments = _segments(cursor)
-    stored = one(cursor.execute(f"SELECT max(number) FROM {PREFIX}{segments[-1]}"))[0] if segments else None
+    stored = _one(cursor, f"SELECT max(number) FROM {PREFIX}{segments[-1]}")[0] if segments else None
     return max(sent(cursor), int(stored or 0))
 
 
 def sent(cursor: Cursor) -> int:
     """The ingest number up to which the hub has acked."""
-    found = cursor.execute("SELECT value FROM meta WHERE key = 'sent'").fetchone()
-    return 0 if found is None else int(found[0])
+    return int(_one(cursor, "SELECT coalesce(max(value::BIGINT), 0) FROM meta WHERE key = 'sent'")[0])
 
 
 def unsent(cursor: Cursor) -> Unsent:
@@ -56,7 +55,7 @@ def unsent(cursor: Cursor) -> Unsent:
     total, mark = Unsent(), sent(cursor)
     for segment in _segments(cursor):
         query = f"SELECT count(*), coalesce(sum(size), 0), min(time) FROM {PREFIX}{segment} WHERE number > ?"
-        reports, size, since = one(cursor.execute(query, [mark]))
+        reports, size, since = _one(cursor, query, [mark])
         total = Unsent(total.reports + reports, total.size + int(size), total.since or since or 0)
     return total
 
@@ -90,7 +89,7 @@ def append(cursor: Cursor, reports: Sequence[Outgoing], segment: int = SEGMENT) 
 def read(cursor: Cursor, after: int, size: int) -> list[Outgoing]:
     """The next reports after an ingest number: one at least where there is one, and about `size` bytes at most."""
     segments = _segments(cursor)
-    for segment, following in zip(segments, [*segments[1:], None], strict=True):
+    for segment, following in zip(segments, [*segments[1:], None], strict=False):
         if following is not None and following <= after + 1:
             continue
         table = f"{PREFIX}{segment}"
@@ -116,7 +115,7 @@ def forget(cursor: Cursor, upto: int, segment: int = SEGMENT) -> int:
     segments = _segments(cursor)
     gone = [start for start, following in pairwise(segments) if following <= upto + 1]
     if segments and len(gone) == len(segments) - 1 and _size(cursor, segments[-1]) >= segment // 4:
-        left = one(cursor.execute(f"SELECT count(*) FROM {PREFIX}{segments[-1]} WHERE number > ?", [upto]))[0]
+        left = _one(cursor, f"SELECT count(*) FROM {PREFIX}{segments[-1]} WHERE number > ?", [upto])[0]
         gone += [] if left else [segments[-1]]
     for start in gone:
         cursor.execute(f"DROP TABLE {PREFIX}{start}")
@@ -130,4 +129,10 @@ def _segments(cursor: Cursor) -> list[int]:
 
 
 def _size(cursor: Cursor, segment: int) -> int:
-    return int(one(cursor.execute(f"SELECT coalesce(sum(size), 0) FROM {PREFIX}{segment}"))[0])
+    return int(_one(cursor, f"SELECT coalesce(sum(size), 0) FROM {PREFIX}{segment}")[0])
+
+
+def _one(cursor: Cursor, query: str, parameters: Sequence[object] = ()) -> tuple[Any, ...]:
+    """The only row of a result, read to its end: `register` refuses to follow one that is not."""
+    [row] = cursor.execute(query, parameters).fetchall()
+    return tuple(row)
