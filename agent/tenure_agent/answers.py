@@ -61,7 +61,7 @@ class Answers:
                     ],
                     "outcomes": labelled.get(model.number, 0),
                 }
-                for model in self._catalogue.models.values()
+                for model in Catalogue(cursor).models.values()  # ours may know one whose table is not committed yet
             }
             said = [
                 {k: row[k] for k in ("model", "version", "check", "level", "reason", "measures")}

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import duckdb
@@ -18,7 +19,8 @@ import pytest
 from tenure_agent.asking import ask
 
 DEADLINE = 120.0
-KILLS = int(os.environ.get("TENURE_FAULTS", "8"))
+FAULTS = int(os.environ.get("TENURE_FAULTS", "0"))
+KILLS, STOPPED = (max(8, FAULTS // 10), 5.0) if FAULTS else (2, 2.0)
 RELAYS = 3
 
 # A serving process: sends until a line comes in, then tells how it ended. Each label goes to the next relay.
@@ -34,7 +36,7 @@ enough = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.readline(), enough.set()), daemon=True).start()
 number = 0
 while not enough.is_set():
-    for _ in range(20):
+    for _ in range(10):
         monitor.record({"x": float(number)}, number % 2, id=f"{name}-{number}")
         labels.outcome(f"{name}-{number}", label=number % 2)
         number += 1
@@ -52,7 +54,8 @@ print(number)
 @pytest.fixture
 def hub_and_relays(started: Callable[..., Any]) -> tuple[Any, list[Any]]:
     hub = started()
-    return hub, [started(upstream=hub.address) for _ in range(RELAYS)]
+    with ThreadPoolExecutor(RELAYS) as threads:
+        return hub, list(threads.map(lambda _: started(upstream=hub.address), range(RELAYS)))
 
 
 @pytest.fixture
@@ -74,16 +77,17 @@ def producers(hub_and_relays: tuple[Any, list[Any]]) -> Iterator[list[subprocess
         process.communicate()
 
 
-def test_killed_in_turn_all_is_at_the_hub_once(
+def test_stopped_and_killed_in_turn_all_is_at_the_hub_once(
     hub_and_relays: tuple[Any, list[Any]], producers: list[subprocess.Popen[str]]
 ) -> None:
     hub, relays = hub_and_relays
-    everyone = [hub, *relays]
+    _until_more_is_stored(hub)
+    _stop_and_go_on(hub, relays)
     rng = random.Random(os.getpid())
     for kill in range(KILLS):
         _until_more_is_stored(hub)
         time.sleep(rng.expovariate(20))  # anywhere: between commits, in one, with acks on their way
-        victim = everyone[kill % len(everyone)]
+        victim = [hub, *relays][kill % (1 + RELAYS)]
         victim.kill()
         victim.restart()
     total = _finish(producers)
@@ -92,24 +96,16 @@ def test_killed_in_turn_all_is_at_the_hub_once(
     _check(hub, relays, total)
 
 
-def test_a_stopped_hub_holds_no_relay(
-    hub_and_relays: tuple[Any, list[Any]], producers: list[subprocess.Popen[str]]
-) -> None:
-    hub, relays = hub_and_relays
-    _until_more_is_stored(hub)
+def _stop_and_go_on(hub: Any, relays: Sequence[Any]) -> None:
+    """While the hub hangs, its relays take what comes."""
     hub.process.send_signal(signal.SIGSTOP)
-    stopped = time.monotonic()
     before = [ask(relay.address, "status")["stored"] for relay in relays]
-    while time.monotonic() - stopped < 5:
-        time.sleep(0.1)
+    time.sleep(STOPPED)
     for relay, stored in zip(relays, before, strict=True):
         now = ask(relay.address, "status")
         assert now["stored"] > stored, "it acks without its hub"
         assert now["upstream"]["reports"] > 0
     hub.process.send_signal(signal.SIGCONT)
-    total = _finish(producers)
-    _until_quiet(relays)
-    _check(hub, relays, total)
 
 
 # Runs in user and mount namespaces of its own, so that it may mount a small tmpfs.
@@ -121,8 +117,8 @@ import tenure
 from tenure_agent.asking import NoAnswer, ask
 
 folder, small = Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
-subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m", "none", small], check=True)
-(small / "ballast").write_bytes(bytes(60 << 20))
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=72m", "none", small], check=True)
+(small / "ballast").write_bytes(bytes(44 << 20))
 hub, relay = f"unix:{folder}/hub.sock", f"unix:{folder}/relay.sock"
 
 
