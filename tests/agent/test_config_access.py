@@ -98,7 +98,7 @@ def test_a_hub_that_cannot_be(upstream: Any) -> None:
 
 def test_a_relay_is_not_its_own_hub() -> None:
     told = only({"listen": "127.0.0.1:50051", "upstream": "127.0.0.1:50051"})
-    assert told.startswith("upstream: Try: the hub's address")
+    assert told.startswith("upstream: '127.0.0.1:50051' cannot be used. Try: the hub's address")
     assert only({"upstream": {"key_file": "key.pem"}}).startswith("upstream.key_file: ")
 
 

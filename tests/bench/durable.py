@@ -35,20 +35,20 @@ Columns = Mapping[str, Array]  # floats with NaN, or objects with None, where mi
 
 
 def run() -> Iterator[Line]:
-    floats, mixed = floats(20), _mixed()
+    numbers, mixed = floats(20), _mixed()
     with (
         tempfile.TemporaryDirectory() as folder,
         agent(Path(folder)) as address,
         ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as pool,
     ):
         inserted = {
-            "bulk insert": partial(_bulk_insert, floats),
+            "bulk insert": partial(_bulk_insert, numbers),
             "bulk insert, mixed": partial(_bulk_insert, mixed),
         }
         reported: dict[str, tuple[Callable[[], float], str, str]] = {
-            "one producer": (partial(report, address, floats, 1), "bulk insert", ">= 0.7"),
-            "one producer, four reports on their way": (partial(report, address, floats, 4), "bulk insert", ">= 0.7"),
-            "100 producers in 4 processes": (partial(_crowd, pool, address, floats), "bulk insert", ">= 0.5"),
+            "one producer": (partial(report, address, numbers, 1), "bulk insert", ">= 0.7"),
+            "one producer, four reports on their way": (partial(report, address, numbers, 4), "bulk insert", ">= 0.7"),
+            "100 producers in 4 processes": (partial(_crowd, pool, address, numbers), "bulk insert", ">= 0.5"),
             "one producer, mixed columns": (partial(report, address, mixed, 1), "bulk insert, mixed", ">= 0.5"),
         }
         sides = inserted | {name: side for name, (side, _, _) in reported.items()}
@@ -153,12 +153,12 @@ def _send(call: Callable[..., object], payload: bytes) -> None:
 def _payloads(producer: str, model: str, columns: Columns, reports: int) -> list[bytes]:
     features = [_column(name, values) for name, values in columns.items()]
     payloads = []
-    for report in range(reports):
-        counters = np.arange(report * ROWS, (report + 1) * ROWS)
+    for number in range(reports):
+        counters = np.arange(number * ROWS, (number + 1) * ROWS)
         batch = pb.Batch(model=model, version="1", rows=ROWS, features=features)
         batch.times, batch.ids.counters = counters.astype("<i8").tobytes(), counters.astype("<u8").tobytes()
         batch.ids.prefix = producer
-        payloads.append(pb.ReportRequest(producer_id=producer, seq=report + 1, batches=[batch]).SerializeToString())
+        payloads.append(pb.ReportRequest(producer_id=producer, seq=number + 1, batches=[batch]).SerializeToString())
     return payloads
 
 
