@@ -5,7 +5,6 @@ Each check belongs to one field, so that a fault elsewhere hides none; a field i
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import re
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from tenure_agent.addresses import host_port, is_loopback
 from tenure_agent.faults import ConfigError, Fault, faults_of
 from tenure_agent.units import Duration, Size
 
@@ -93,10 +93,10 @@ class UpstreamConfig(Section):
     def _guarded(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None or (value.startswith("unix:") and value != "unix:"):
             return value
-        host, port = _host_port(value.removeprefix("tls://"))
+        host, port = host_port(value.removeprefix("tls://"))
         given = {name for name, path in info.data.items() if path is not None}
         tls = value.startswith("tls://") or given & {"ca_file", "cert_file"}
-        if port == 0 or not (_is_loopback(host) or (tls and given & {"token_file", "cert_file"})):
+        if port == 0 or not (is_loopback(host) or (tls and given & {"token_file", "cert_file"})):
             raise ValueError(
                 "unix:/path, a loopback address such as 127.0.0.1:50051, or tls://host:port with upstream.token_file, "
                 "or upstream.cert_file and upstream.key_file"
@@ -226,8 +226,8 @@ class Config(Section):
             if access is not None and access.cert_file is not None:
                 raise ValueError("host:port, or no access.cert_file: a unix socket has no TLS")
             return value
-        host, _ = _host_port(value)
-        if not _is_loopback(host) and access is not None and not access.guarded:
+        host, _ = host_port(value)
+        if not is_loopback(host) and access is not None and not access.guarded:
             raise ValueError(
                 "unix:/path, a loopback address such as 127.0.0.1:50051, or access.cert_file and access.key_file with "
                 "access.token_file or access.client_ca_file"
@@ -249,30 +249,16 @@ class Config(Section):
     @field_validator("http")
     @classmethod
     def _http(cls, value: str) -> str:
-        _host_port(value)
+        host_port(value)
         return value
 
     @property
     def http_address(self) -> tuple[str, int]:
-        return _host_port(self.http)
+        return host_port(self.http)
 
     def model(self, name: str) -> ModelConfig:
         """The section of a model; a model the file does not name gets the defaults."""
         return self.models.get(name) or ModelConfig()
-
-
-def _host_port(value: str) -> tuple[str, int]:
-    host, _, port = value.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
-        raise ValueError("host:port, such as 127.0.0.1:9464")
-    return host, int(port)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def load_config(path: Path | None) -> Config:
