@@ -9,11 +9,22 @@ from typing import TypeVar
 import numpy as np
 
 from tenure_agent.blocks import Array
-from tenure_agent.store import outcomes, predictions, producers
+from tenure_agent.store import outcomes, outgoing, predictions, producers
 from tenure_agent.store.catalogue import MAX_COLUMNS, Catalogue, LimitReached
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.producers import Producer, Totals
-from tenure_agent.wire import Refusal, Report, Rows, Truths
+from tenure_agent.wire import MAX_LOSSES, Refusal, Report, Rows, Truths
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A report that told something new: its ingest number, which of its parts were accepted, and the refusals."""
+
+    number: int
+    report: Report
+    accepted: Sequence[bool]
+    refused: Sequence[Refusal]
+
 
 REMEMBERED = 10_000  # producers, those seen last; the others are looked up in the store when they come back
 
@@ -23,6 +34,7 @@ class Admitted:
     """What one transaction stored, and what it found."""
 
     producers: dict[str, Producer] = field(default_factory=dict)  # as they are once it is committed
+    taken: list[Taken] = field(default_factory=list)
     batches: list[tuple[int, Rows]] = field(default_factory=list)
     truths: list[tuple[int, Truths]] = field(default_factory=list)
     refused: list[list[Refusal]] = field(default_factory=list)  # of each report: what its producer is told
@@ -42,6 +54,10 @@ class Admitted:
         self.newest = max(self.newest, min(int(times.max()), now))
 
 
+Keep = Callable[[Cursor, Admitted, int], None]
+"""Writes what was admitted by a time, in the transaction that admits it."""
+
+
 class Admission:
     """What is stored of whom, and what is new in a report.
 
@@ -51,11 +67,14 @@ class Admission:
         Changed only here, and only in the writer thread.
     clock
         Wall time in microseconds since 1970 UTC.
+    keep
+        Where it goes; None: into the tables that checks read.
     """
 
-    def __init__(self, catalogue: Catalogue, clock: Callable[[], int]) -> None:
+    def __init__(self, catalogue: Catalogue, clock: Callable[[], int], keep: Keep | None = None) -> None:
         self._catalogue = catalogue
         self._clock = clock
+        self._keep = keep or self._into_tables
         self._producers: dict[str, Producer] = {}
         self._batch = 0
         self._lines = 0  # written since they were put together
@@ -65,7 +84,7 @@ class Admission:
     def load(self, cursor: Cursor) -> int:
         """Begin with what is stored; the newest event time of it."""
         self._know(cursor)
-        self._batch = predictions.newest_batch(cursor, self._catalogue)
+        self._batch = max(predictions.newest_batch(cursor, self._catalogue), outgoing.newest(cursor))
         return min(predictions.newest_time(cursor, self._catalogue), self._clock())
 
     def zeroed(self, cursor: Cursor) -> int:
@@ -110,16 +129,28 @@ class Admission:
         now = self._clock()
         for report in reports:
             done.refused.append(self._take(cursor, report, done, now))
-        for batches in _by_model(done.batches):
-            predictions.append(cursor, self._catalogue, batches, now)
-        for truths in _by_model(done.truths):
-            outcomes.append(cursor, self._catalogue, truths, now)
+        self._keep(cursor, done, now)
         producers.append(cursor, done.producers.values())
         self._lines += len(done.producers)
         if self._lines > producers.LINES:
             producers.compact(cursor)
             self._lines = 0
         return done
+
+    def adopt(self, cursor: Cursor, reports: Sequence[tuple[int, Report]]) -> None:
+        """Store reports, under their ingest numbers, that were admitted while this agent was a relay."""
+        done, now = Admitted(), self._clock()
+        for number, report in reports:
+            for part in report.parts:
+                if not isinstance(part, Refusal):
+                    self._admit(cursor, part, number, done, now)
+        self._into_tables(cursor, done, now)
+
+    def _into_tables(self, cursor: Cursor, done: Admitted, now: int) -> None:
+        for batches in _by_model(done.batches):
+            predictions.append(cursor, self._catalogue, batches, now)
+        for truths in _by_model(done.truths):
+            outcomes.append(cursor, self._catalogue, truths, now)
 
     def _take(self, cursor: Cursor, report: Report, done: Admitted, now: int) -> list[Refusal]:
         """Take one report into `done`, unless it is stored already; what is refused of it."""
@@ -130,9 +161,12 @@ class Admission:
         producer = done.producers.get(report.producer) or self._known(cursor, report.producer)
         done.producers[producer.name] = producer
         producer.last_seen = now
-        self._take_losses(cursor, producer, report, done)
+        news = self._take_losses(cursor, producer, report, done)
         if report.seq <= producer.last_seq:
             done.duplicates += 1
+            if news:  # it was sent again with what was lost meanwhile
+                self._batch += 1
+                done.taken.append(Taken(self._batch, report, [False] * len(report.parts), []))
             return producer.refused if report.seq == producer.last_seq else []
         acked = min(report.acked, report.seq - 1)
         if acked > producer.last_seq:
@@ -144,24 +178,27 @@ class Admission:
         done.missed += missed
         self._batch += 1
         producer.refused = []
+        accepted = []
         for part in report.parts:
-            refusal = part if isinstance(part, Refusal) else self._admit(cursor, part, done, now)
+            refusal = part if isinstance(part, Refusal) else self._admit(cursor, part, self._batch, done, now)
+            accepted.append(refusal is None)
             if refusal is not None:
                 producer.refused.append(refusal)
             elif not isinstance(part, Refusal):
                 producer.stored += len(part)
                 done.saw(part.times, now)
-        done.refused_now += producer.refused
+        done.refused_now += [*producer.refused, *report.told]
+        done.taken.append(Taken(self._batch, report, accepted, producer.refused))
         return producer.refused
 
-    def _admit(self, cursor: Cursor, part: Rows | Truths, done: Admitted, now: int) -> Refusal | None:
+    def _admit(self, cursor: Cursor, part: Rows | Truths, number: int, done: Admitted, now: int) -> Refusal | None:
         """Every name of a part has its number, or the part is refused whole."""
         try:
             if isinstance(part, Rows):
-                done.batches.append((self._batch, self._named(cursor, part, done, now)))
+                done.batches.append((number, self._named(cursor, part, done, now)))
             else:
                 self._catalogue.model(cursor, part.model, now)
-                done.truths.append((self._batch, part))
+                done.truths.append((number, part))
         except LimitReached as reached:
             return Refusal(part.model, reached.reason, len(part))
         return None
@@ -195,16 +232,18 @@ class Admission:
         return Producer(name) if known is None else replace(known)
 
     @staticmethod
-    def _take_losses(cursor: Cursor, producer: Producer, report: Report, done: Admitted) -> None:
+    def _take_losses(cursor: Cursor, producer: Producer, report: Report, done: Admitted) -> bool:
+        """Whether it tells of any that were not known."""
         before = producer.losses
-        if report.losses in ({}, before):
-            return
-        for key, rows in report.losses.items():
-            growth = rows - before.get(key, 0)
-            if growth > 0:
-                done.lost[key] = done.lost.get(key, 0) + growth
-        producer.losses = report.losses
-        producers.save_losses(cursor, producer.name, report.losses)
+        grown = {key: rows for key, rows in report.losses.items() if rows > before.get(key, 0)}
+        if not grown:  # a report that came again may tell of older totals
+            return False
+        for key, rows in grown.items():
+            done.lost[key] = done.lost.get(key, 0) + rows - before.get(key, 0)
+        known = {**before, **grown}
+        producer.losses = known if len(known) <= MAX_LOSSES else report.losses
+        producers.save_losses(cursor, producer.name, producer.losses)
+        return True
 
 
 T = TypeVar("T", Rows, Truths)

@@ -29,6 +29,11 @@ LATEST = 4_102_444_800_000_000  # of event times: 2100
 class Answers:
     """Every verb a running agent knows, each a coroutine from arguments to a JSON document."""
 
+    VERBS = (
+        *("status", "progress", "check", "decisions", "verdicts", "quality", "export", "export_part", "archive"),
+        "sql",
+    )
+
     def __init__(
         self,
         database: Database,
@@ -50,18 +55,7 @@ class Answers:
         self._addresses = addresses
 
     def verbs(self) -> dict[str, Any]:
-        return {
-            "status": self.status,
-            "progress": self.progress,
-            "check": self.check,
-            "decisions": self.decisions,
-            "verdicts": self.verdicts,
-            "quality": self.quality,
-            "export": self.export,
-            "export_part": self._exports.part,
-            "archive": self.archive,
-            "sql": self.sql,
-        }
+        return {verb: getattr(self, verb) for verb in self.VERBS}
 
     async def status(self, _: Mapping[str, Any]) -> dict[str, Any]:
         """What is stored, what was said last, what is on its way."""
@@ -92,18 +86,8 @@ class Answers:
 
         newest = self._ingest.newest
         return {
-            "agent": __version__,
-            "addresses": dict(self._addresses),
-            "event_time": iso(newest) if newest else None,
+            **taken_in(self._ingest, self._database, self._addresses),
             "settled": self._scheduler.settled(newest),
-            "stored": self._ingest.stored(),
-            "dropped": self._ingest.dropped(),
-            "lost_after_ack": self._ingest.lost_after_ack,
-            "store": {
-                "state": "full" if self._database.room.full else "ok",
-                "free": self._database.room.free(),
-                "set_aside": [str(path) for path in files_set_aside(self._database.path)],
-            },
             "archive": None if self._archiving is None else self._archiving.state(),
             **await self._database.async_read(read),
         }
@@ -182,6 +166,10 @@ class Answers:
         )
         return await self._exports.write(wanted)
 
+    async def export_part(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The next bytes of a file that `export` has written."""
+        return await self._exports.part(arguments)
+
     async def archive(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Archive one range of what is stored by now, or up to the ingest number `upto` that an earlier answer named."""
         if self._archiving is None:
@@ -210,6 +198,23 @@ class Answers:
         if name is None and len(known) == 1:
             return next(iter(known.values()))
         raise TenureError(f"model: {name!r} is unknown. Try: {', '.join(known) or 'wait for its first prediction'}")
+
+
+def taken_in(ingest: Ingest, database: Database, addresses: Mapping[str, str]) -> dict[str, Any]:
+    """What `status` says of any agent, a relay too."""
+    return {
+        "agent": __version__,
+        "addresses": dict(addresses),
+        "event_time": iso(ingest.newest) if ingest.newest else None,
+        "stored": ingest.stored(),
+        "dropped": ingest.dropped(),
+        "lost_after_ack": ingest.lost_after_ack,
+        "store": {
+            "state": "full" if database.room.full else "ok",
+            "free": database.room.free(),
+            "set_aside": [str(path) for path in files_set_aside(database.path)],
+        },
+    }
 
 
 def _finite(value: float) -> float | None:

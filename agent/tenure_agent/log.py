@@ -36,6 +36,7 @@ FIELDS = frozenset(
         "slimmed",
         "source",
         "trigger",
+        "upstream",
         "verb",
         "version",
         "why",

@@ -80,6 +80,14 @@ class Metrics:
         self.deliveries = counter("deliveries", "Attempts to post a decision, by result.", "result")
         self.job_errors = counter("job_errors", "Scheduled jobs that failed, were missed or skipped.", "job", "kind")
         self.clock_jumps = counter("clock_jumps", "Jumps of the wall clock, ahead or back, by 2 s or more.")
+        self.relay_connected = gauge("relay_connected", "1 while a relay has its hub, 0 while not.", "upstream")
+        self.relay_reports = gauge("relay_backlog_reports", "Reports acked here and not yet by the hub.")
+        self.relay_bytes = gauge("relay_backlog_bytes", "Bytes of these reports.")
+        self.relay_oldest = gauge("relay_oldest_seconds", "How long the oldest of these reports has waited.")
+        self.relay_forwarded = counter("relay_forwarded_reports", "Reports that the hub acked.")
+        self.relay_rejected = counter(
+            "relay_rejected", "Rows that the hub refused after they were acked here.", "model", "reason"
+        )
         self.build = gauge("build_info", "Always 1; the agent's version is its label.", "version")
 
     def known(self, model: str, version: str = "") -> tuple[str, str]:

@@ -17,10 +17,11 @@ from tenure.errors import TenureError
 from tenure_agent import losses
 from tenure_agent.checks import drift as drift_check
 from tenure_agent.checks import performance as performance_check
-from tenure_agent.config import Config, ModelConfig
+from tenure_agent.config import Config
 from tenure_agent.episodes import settle
 from tenure_agent.measures import LOWER_IS_BETTER, default_metric
 from tenure_agent.metrics import Metrics
+from tenure_agent.model_config import ModelConfig
 from tenure_agent.policy import Situation, decide
 from tenure_agent.profiles import HOUR, MINUTE, Profiles
 from tenure_agent.records import Action, Decision, Level, Verdict, Window

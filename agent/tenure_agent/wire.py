@@ -107,6 +107,8 @@ class Report:
     parts: tuple[Rows | Truths | Refusal, ...]
     losses: dict[tuple[str, str], int]  # (model, reason): rows
     size: int
+    told: tuple[Refusal, ...]  # what a relay refused before it got here
+    request: pb.ReportRequest
 
 
 def decode(request: pb.ReportRequest) -> Report:
@@ -119,7 +121,8 @@ def decode(request: pb.ReportRequest) -> Report:
         parts.append(taken := _taken(part, MAX_SIZE - size))
         size += 0 if isinstance(taken, Refusal) else taken.size
     parts += _refusals(sent, "too_many_batches" if producer else "bad_producer_id")
-    return Report(producer, request.seq, request.acked_seq, tuple(parts), _losses(request.losses), size)
+    told = tuple(Refusal(one.model, one.reason, one.rows) for one in islice(request.refused, MAX_PARTS))
+    return Report(producer, request.seq, request.acked_seq, tuple(parts), _losses(request.losses), size, told, request)
 
 
 def _taken(part: Part, room: int) -> Rows | Truths | Refusal:

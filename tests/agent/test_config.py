@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tenure.errors import TenureError
-from tenure_agent.config import Config, ModelConfig, load_config, parse_config
+from tenure_agent.config import Config, load_config, parse_config
 from tenure_agent.faults import ConfigError
+from tenure_agent.model_config import ModelConfig
 from tenure_agent.records import micros
 from tenure_agent.scheduler import schedule_due
 

@@ -13,18 +13,20 @@ from tenure_agent.asking import NoAnswer, ask
 
 
 @contextlib.contextmanager
-def agent(folder: Path) -> Iterator[str]:
-    """Start an agent on a unix socket in `folder`; its address."""
-    with running(folder) as (address, _):
+def agent(folder: Path, upstream: str = "") -> Iterator[str]:
+    """Start an agent on a unix socket in `folder`, a relay where it has an upstream; its address."""
+    with running(folder, upstream) as (address, _):
         yield address
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def running(folder: Path, upstream: str = "") -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """The same, with its process."""
     address = f"unix:{folder}/a.sock"
     config = folder / "tenure.yaml"
-    config.write_text(f"listen: {address}\nhttp: 127.0.0.1:0\nstore: {{path: {folder}/t.duckdb}}\n")
+    config.write_text(
+        f"listen: {address}\nupstream: {upstream or 'null'}\nhttp: 127.0.0.1:0\nstore: {{path: {folder}/t.duckdb}}\n"
+    )
     command = [sys.executable, "-m", "tenure_agent", "run", "--config", str(config), "--log-level", "error"]
     process = subprocess.Popen(command)
     try:
