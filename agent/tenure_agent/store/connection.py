@@ -30,6 +30,7 @@ class Connection:
         self._settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": f"{memory}B",
             "threads": threads,
+            "allocator_background_threads": True,  # else what it freed is given back only by the next query
             "max_temp_directory_size": f"{4 * memory}B",  # the default would fill the disk
             "wal_autocheckpoint": "32MB",  # each checkpoint stops the writer: fewer, and without rewriting what is there
             "max_vacuum_tasks": 0,
