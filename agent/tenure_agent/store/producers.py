@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, field
+from itertools import chain
 
-from tenure_agent.store.database import Cursor
+from tenure_agent.store.connection import Cursor, parsed
 from tenure_agent.wire import Refusal
+
+AT_ONCE = 32  # lines of a statement
 
 
 @dataclass(slots=True)
@@ -41,26 +44,19 @@ def load(cursor: Cursor) -> dict[str, Producer]:
 
 def compact(cursor: Cursor) -> None:
     """Keep the newest line of each producer only."""
-    producers = load(cursor)
-    cursor.execute("DELETE FROM producers")
-    append(cursor, producers.values())
+    newest = "SELECT arg_max(rowid, (last_seq, last_seen)) FROM producers GROUP BY producer"
+    cursor.execute(f"DELETE FROM producers WHERE rowid NOT IN ({newest})")
 
 
 def append(cursor: Cursor, producers: Iterable[Producer]) -> None:
     """A line per producer, in the transaction that stores its report: appending is cheaper than replacing."""
-    rows = [
-        {
-            "producer": p.name,
-            "last_seq": p.last_seq,
-            "rejections": json.dumps([astuple(refusal) for refusal in p.refused]),
-            "stored": p.stored,
-            "missed": p.missed,
-            "last_seen": p.last_seen,
-        }
+    lines = [
+        (p.name, p.last_seq, json.dumps([astuple(refusal) for refusal in p.refused]), p.stored, p.missed, p.last_seen)
         for p in producers
     ]
-    if rows:
-        cursor.execute("INSERT INTO producers SELECT unnest(?, recursive := true)", [rows])
+    for some in (lines[start : start + AT_ONCE] for start in range(0, len(lines), AT_ONCE)):
+        insert = "INSERT INTO producers VALUES " + ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(some))
+        cursor.execute(parsed(cursor, insert), list(chain.from_iterable(some)))
 
 
 def load_losses(cursor: Cursor) -> dict[str, dict[tuple[str, str], int]]:
