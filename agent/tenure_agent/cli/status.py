@@ -6,10 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
 
 from tenure_agent.cli.options import answer, asks, show
 
@@ -24,6 +20,11 @@ def status(agent: str | None, config: Path | None, as_json: bool) -> None:
 
 
 def _print(found: dict[str, Any]) -> None:
+    from rich.console import Console  # noqa: PLC0415  # the agent itself needs none of it
+    from rich.padding import Padding  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
     console = Console(markup=False, highlight=False)  # names are data, brackets and all
     when = found["event_time"] or "nothing stored yet"
     console.print(f"agent {found['agent']} at {found['addresses'].get('grpc')}, event time {when}")
