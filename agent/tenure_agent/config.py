@@ -29,7 +29,7 @@ class StoreConfig(Section):
     retain: Duration = timedelta(days=14)
     max_size: Size = 2 << 30
     floor: Size = 100 << 20  # of the disk, left free: below that, reports are refused
-    memory: Size = 128 << 20
+    memory: Size = 96 << 20
     threads: int = Field(default=1, ge=1)
 
     @field_validator("max_size")

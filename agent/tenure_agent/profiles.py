@@ -30,7 +30,8 @@ logger = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
 MINUTE, HOUR = 60 * MICROS, 3600 * MICROS
-CHUNK_ROWS = 200_000
+CHUNK_VALUES = 1 << 19  # read at a time: they take eight bytes each, several times over
+ROLES = 256  # as many as a row can hold
 PROFILE_ROWS = 5000
 MIN_PROFILE_ROWS = 1000
 
@@ -126,11 +127,11 @@ class Profiles:
         """Summarise the next rows that are not summarised yet; False when there were none."""
 
         def read(cursor: Cursor) -> tuple[int, dict[str, Array]]:
-            after = summaries.watermark(cursor, model.number, version)
-            upto = predictions.batch_bounds(cursor, model, after, CHUNK_ROWS)
+            after, columns = summaries.watermark(cursor, model.number, version), needed(model, reference)
+            upto = predictions.batch_bounds(cursor, model, after, max(1, CHUNK_VALUES // (len(columns) + 2)))
             if upto == after:
                 return after, {}
-            return upto, predictions.columns_after(cursor, model, version, (after, upto), needed(model, reference))
+            return upto, predictions.columns_after(cursor, model, version, (after, upto), columns)
 
         upto, rows = await self._database.async_read(read)
         if not rows:
@@ -164,13 +165,12 @@ def _summaries(
     model: Model, reference: Reference, rows: Mapping[str, Array], bucket: int
 ) -> list[tuple[int, int, Summary]]:
     """(role, bucket, summary) of rows just read."""
-    buckets = rows["time"] // bucket
-    keys, groups = np.unique(np.stack([rows["role"].astype(np.int64), buckets]), axis=1, return_inverse=True)
+    keys, groups = np.unique(rows["time"] // bucket * ROLES + rows["role"], return_inverse=True)
     values = {
         column.key: read_column(model.columns[column.key], rows, column.kind) for column in _present(model, reference)
     }
-    found = summarise(reference, values, groups.ravel(), keys.shape[1])
-    return [(int(role), int(at) * bucket, summary) for (role, at), summary in zip(keys.T.tolist(), found, strict=True)]
+    found = summarise(reference, values, groups, len(keys))
+    return [(key % ROLES, key // ROLES * bucket, summary) for key, summary in zip(keys.tolist(), found, strict=True)]
 
 
 def _present(model: Model, reference: Reference) -> list[ColumnReference]:

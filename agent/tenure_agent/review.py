@@ -20,6 +20,7 @@ from tenure_agent.checks import performance as performance_check
 from tenure_agent.config import Config
 from tenure_agent.episodes import settle
 from tenure_agent.measures import LOWER_IS_BETTER, default_metric
+from tenure_agent.memory import give_back
 from tenure_agent.metrics import Metrics
 from tenure_agent.model_config import ModelConfig
 from tenure_agent.policy import Situation, decide
@@ -81,7 +82,10 @@ class Reviewer:
     async def review(self, name: str, now: int) -> list[Verdict]:
         """Check a model at an event time; keep the verdicts and the decision they lead to."""
         async with self._lock:
-            return await self._review(name, now)
+            try:
+                return await self._review(name, now)
+            finally:
+                await asyncio.to_thread(give_back)
 
     async def _review(self, name: str, now: int) -> list[Verdict]:
         started = asyncio.get_running_loop().time()

@@ -33,7 +33,7 @@ def test_no_file_means_defaults() -> None:
     assert config == Config() == parse_config(None, "empty") == parse_config({}, "empty")
     assert config.listen == "unix:./tenure.sock"
     assert config.http_address == ("127.0.0.1", 9464)
-    assert config.store.memory == 128 * 1024 * 1024
+    assert config.store.memory == 96 * 1024 * 1024
     assert config.model("never seen") == ModelConfig()
     assert config.model("never seen").mode == "advise"
 

@@ -9,7 +9,7 @@ import argparse
 import json
 import platform
 
-from tests.bench import away, durable, import_cost, in_path, many_rows, processor, relay
+from tests.bench import away, durable, footprint, import_cost, in_path, many_rows, processor, relay
 from tests.bench.line import Line
 
 SUITES = {
@@ -20,6 +20,7 @@ SUITES = {
     "import_cost": import_cost.run,
     "durable": durable.run,
     "relay": relay.run,
+    "footprint": footprint.run,
 }
 
 

@@ -63,9 +63,9 @@ def run() -> Iterator[Line]:
         yield Line("durable", f"agent, {name}", rates[name], "rows/s", base, rates[name] / rates[base], target)
 
 
-def floats(count: int) -> Columns:
+def floats(count: int, rows: int = ROWS) -> Columns:
     rng = np.random.default_rng(7)
-    return {f"n{i}": rng.normal(size=ROWS) for i in range(count)}
+    return {f"n{i}": rng.normal(size=rows) for i in range(count)}
 
 
 def _mixed() -> Columns:
@@ -150,16 +150,22 @@ def _send(call: Callable[..., object], payload: bytes) -> None:
             return
 
 
+def payload(producer: str, seq: int, model: str, features: Sequence[pb.Column], rows: int, start: int = 0) -> bytes:
+    """A report of one batch, encoded; its first row's time is `start`, in microseconds since 1970 UTC."""
+    counters = np.arange((seq - 1) * rows, seq * rows)
+    batch = pb.Batch(model=model, version="1", rows=rows, features=features)
+    batch.times, batch.ids.counters = (start + counters).astype("<i8").tobytes(), counters.astype("<u8").tobytes()
+    batch.ids.prefix = producer
+    return pb.ReportRequest(producer_id=producer, seq=seq, batches=[batch]).SerializeToString()
+
+
 def _payloads(producer: str, model: str, columns: Columns, reports: int) -> list[bytes]:
-    features = [_column(name, values) for name, values in columns.items()]
-    payloads = []
-    for number in range(reports):
-        counters = np.arange(number * ROWS, (number + 1) * ROWS)
-        batch = pb.Batch(model=model, version="1", rows=ROWS, features=features)
-        batch.times, batch.ids.counters = counters.astype("<i8").tobytes(), counters.astype("<u8").tobytes()
-        batch.ids.prefix = producer
-        payloads.append(pb.ReportRequest(producer_id=producer, seq=number + 1, batches=[batch]).SerializeToString())
-    return payloads
+    features = encoded(columns)
+    return [payload(producer, report + 1, model, features, ROWS) for report in range(reports)]
+
+
+def encoded(columns: Columns) -> list[pb.Column]:
+    return [_column(name, values) for name, values in columns.items()]
 
 
 def _column(name: str, values: Array) -> pb.Column:

@@ -59,7 +59,7 @@ class Database:
         self,
         path: Path,
         *,
-        memory: int = 128 << 20,
+        memory: int = 96 << 20,
         threads: int = 1,
         floor: int = 0,
         clock: Callable[[], float] = time.time,

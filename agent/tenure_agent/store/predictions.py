@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tenure_agent.records import OUTPUT
 from tenure_agent.store.catalogue import Catalogue, Column, Model
-from tenure_agent.store.database import Cursor
+from tenure_agent.store.connection import Cursor, parsed
 from tenure_agent.wire import Generated, Rows
 
 Array = npt.NDArray[Any]
@@ -44,17 +44,13 @@ def append(cursor: Cursor, catalogue: Catalogue, batches: Sequence[tuple[int, Ro
         for values in rows.columns:
             column = catalogue.column(cursor, model, values.part, values.name, values.kind, now)
             sparse.put(f"{'t' if values.kind == 'TEXT' else 'n'}{column.number}", i, values.values)
-    for name, array in sparse.arrays.items():
-        holes = np.isnan(array) if array.dtype.kind == "f" else None
-        arrays[name] = array if holes is None or not holes.any() else np.ma.masked_array(array, holes)
+    arrays |= sparse.arrays
     id_, prefixes, parts = _ids([rows.ids for _, rows in batches], lengths)
     columns = f"id, {', '.join(arrays)}"
-    cursor.register("incoming", parts | arrays)
+    insert = f"INSERT INTO {model.table} ({columns}) SELECT {id_}, * EXCLUDE ({', '.join(parts)}) FROM incoming"
+    cursor.register("incoming", parts | arrays)  # NaN is NULL there
     try:
-        cursor.execute(
-            f"INSERT INTO {model.table} ({columns}) SELECT {id_}, * EXCLUDE ({', '.join(parts)}) FROM incoming",
-            prefixes,
-        )
+        cursor.execute(parsed(cursor, insert), prefixes)
     finally:
         cursor.unregister("incoming")
 
@@ -143,8 +139,11 @@ def count_rows(cursor: Cursor, model: Model, version: int) -> int:
 
 
 def batch_bounds(cursor: Cursor, model: Model, after: int, rows: int) -> int:
-    """The ingest number up to which about `rows` rows follow `after`; `after` itself where none do."""
-    query = f"SELECT max(batch) FROM (SELECT batch FROM {model.table} WHERE batch > ? ORDER BY batch LIMIT ?)"
+    """The ingest number up to which about `rows` rows follow `after`; `after` itself where none do.
+
+    Rows lie in the order they came: to sort them would read all that follow.
+    """
+    query = f"SELECT max(batch) FROM (SELECT batch FROM {model.table} WHERE batch > ? LIMIT ?)"
     found = one(cursor.execute(query, [after, rows]))[0]
     return after if found is None else int(found)
 

@@ -10,14 +10,16 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, field
+from itertools import chain
 
-from tenure_agent.store.connection import Cursor
+from tenure_agent.store.connection import Cursor, parsed
 from tenure_agent.store.predictions import one
 from tenure_agent.wire import Refusal
 
 KNOWN = 100_000  # producers with lines of their own, however long ago they were seen
 FORGOTTEN = ""  # the name all others go by
 LINES = 50_000  # written before they are put together
+AT_ONCE = 32  # lines of a statement
 
 _NEWEST = "row_number() OVER (PARTITION BY producer ORDER BY last_seq DESC, last_seen DESC, rowid DESC) = 1"
 _LINE = "producer, last_seq, rejections, stored, missed, last_seen, lost"
@@ -126,20 +128,16 @@ def forget(cursor: Cursor, idle: int) -> None:
 
 def append(cursor: Cursor, producers: Iterable[Producer]) -> None:
     """A line per producer, in the transaction that stores its report: appending is cheaper than replacing."""
-    rows = [
-        {
-            "producer": p.name,
-            "last_seq": p.last_seq,
-            "rejections": json.dumps([astuple(refusal) for refusal in p.refused]),
-            "stored": p.stored,
-            "missed": p.missed,
-            "last_seen": p.last_seen,
-            "lost": p.lost,
-        }
+    lines = [
+        (
+            *(p.name, p.last_seq, json.dumps([astuple(refusal) for refusal in p.refused]), p.stored, p.missed),
+            *(p.last_seen, p.lost),
+        )
         for p in producers
     ]
-    if rows:
-        cursor.execute("INSERT INTO producers SELECT unnest(?, recursive := true)", [rows])
+    for some in (lines[start : start + AT_ONCE] for start in range(0, len(lines), AT_ONCE)):
+        insert = "INSERT INTO producers VALUES " + ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * len(some))
+        cursor.execute(parsed(cursor, insert), list(chain.from_iterable(some)))
 
 
 def save_losses(cursor: Cursor, producer: str, losses: Mapping[tuple[str, str], int]) -> None:
