@@ -4,7 +4,7 @@ BIN := .venv/bin
 PROTO := tenure_proto/v1/monitoring.proto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults fuzz check bench proto clean
+.PHONY: help setup demo test faults fuzz soak check bench proto clean
 
 help:                ## this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,11 +29,14 @@ demo: .venv/.demo    ## the main job on 336,776 real flights, in two minutes
 test: setup          ## every test
 	$(BIN)/pytest -q $(ARGS)
 
-faults: setup        ## a thousand forks and kills under traffic, 500 damaged stores, full disks
+faults: setup        ## a thousand kills and forks under traffic, 500 damaged stores, full disks, failing calls, jumping clocks
 	TENURE_FAULTS=1000 FLIPS=500 $(BIN)/pytest -q tests/faults $(ARGS)
 
 fuzz: setup          ## a million damaged reports through the wire decoder
 	TENURE_FUZZ=1000000 $(BIN)/pytest -q tests/faults/test_fuzz.py
+
+soak: setup          ## ten minutes of everything at once; what the agent holds must not grow (TENURE_SOAK: seconds)
+	$(BIN)/python tests/faults/soak.py
 
 check: setup         ## lint, types, import direction
 	$(BIN)/ruff check .

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from tenure.errors import TenureError
 from tenure_agent import __version__
+from tenure_agent.archive.archiving import Archiving
+from tenure_agent.exports import Exports
 from tenure_agent.ingest import Ingest
 from tenure_agent.measures import default_metric, measure
 from tenure_agent.records import Verdict, iso
@@ -19,13 +20,19 @@ from tenure_agent.store import Database, decisions, outcomes, predictions, quest
 from tenure_agent.store.catalogue import Catalogue, Model
 from tenure_agent.store.damage import files_set_aside
 from tenure_agent.store.database import Cursor
+from tenure_agent.store.export import FORMATS, ROLES, Wanted
 
 MOST_ROWS, MOST_SECONDS = 100_000, 300.0
-ROLES = ("champion", "challenger", "shadow")
+LATEST = 4_102_444_800_000_000  # of event times: 2100
 
 
 class Answers:
     """Every verb a running agent knows, each a coroutine from arguments to a JSON document."""
+
+    VERBS = (
+        *("status", "progress", "check", "decisions", "verdicts", "quality", "export", "export_part", "archive"),
+        "sql",
+    )
 
     def __init__(
         self,
@@ -34,6 +41,8 @@ class Answers:
         ingest: Ingest,
         reviewer: Reviewer,
         scheduler: WallScheduler | EventScheduler,
+        exports: Exports,
+        archiving: Archiving | None,
         addresses: Mapping[str, str],
     ) -> None:
         self._database = database
@@ -41,19 +50,12 @@ class Answers:
         self._ingest = ingest
         self._reviewer = reviewer
         self._scheduler = scheduler
+        self._exports = exports
+        self._archiving = archiving
         self._addresses = addresses
 
     def verbs(self) -> dict[str, Any]:
-        return {
-            "status": self.status,
-            "progress": self.progress,
-            "check": self.check,
-            "decisions": self.decisions,
-            "verdicts": self.verdicts,
-            "quality": self.quality,
-            "export": self.export,
-            "sql": self.sql,
-        }
+        return {verb: getattr(self, verb) for verb in self.VERBS}
 
     async def status(self, _: Mapping[str, Any]) -> dict[str, Any]:
         """What is stored, what was said last, what is on its way."""
@@ -68,7 +70,7 @@ class Answers:
                     ],
                     "outcomes": labelled.get(model.number, 0),
                 }
-                for model in self._catalogue.models.values()
+                for model in Catalogue(cursor).models.values()  # ours may know of a table that is not committed yet
             }
             said = [
                 {k: row[k] for k in ("model", "version", "check", "level", "reason", "measures")}
@@ -84,18 +86,9 @@ class Answers:
 
         newest = self._ingest.newest
         return {
-            "agent": __version__,
-            "addresses": dict(self._addresses),
-            "event_time": iso(newest) if newest else None,
+            **taken_in(self._ingest, self._database, self._addresses),
             "settled": self._scheduler.settled(newest),
-            "stored": self._ingest.stored(),
-            "dropped": self._ingest.dropped(),
-            "lost_after_ack": self._ingest.lost_after_ack,
-            "store": {
-                "state": "full" if self._database.room.full else "ok",
-                "free": self._database.room.free(),
-                "set_aside": [str(path) for path in files_set_aside(self._database.path)],
-            },
+            "archive": None if self._archiving is None else self._archiving.state(),
             **await self._database.async_read(read),
         }
 
@@ -156,15 +149,32 @@ class Answers:
         return {"rows": len(shared.labels), "measures": measured}
 
     async def export(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Labelled champion rows of [start, end), labels known by `known`, as a Parquet file."""
-        model = self._model(arguments.get("model"))
-        start, end = int(arguments["start"]), int(arguments["end"])
-        known = int(arguments.get("known", end))
-        path = self._database.exports / f"{model.number}-{start}-{end}-{known}.parquet"
-        rows = await self._database.async_read(
-            lambda cursor: predictions.export_labelled(cursor, model, start, end, known, str(path))
+        """Rows with event times in [start, end) and the labels known by `known`, as a file to read by `export_part`."""
+        role, form = str(arguments.get("role", ROLES[0])), str(arguments.get("form", "parquet"))
+        if form not in FORMATS:
+            raise TenureError(f"form: {form!r} is unknown. Try: {', '.join(FORMATS)}")
+        asked, version = arguments.get("model"), arguments.get("version")
+        wanted = Wanted(
+            model=self._model(None).name if asked is None else str(asked),
+            version=None if version is None else str(version),
+            role=ROLES[_role({"role": role})],
+            start=_time(arguments["start"]),
+            end=_time(arguments.get("end", LATEST)),
+            known=_time(arguments.get("known", LATEST)),
+            labelled=bool(arguments.get("labelled", True)),
+            form="csv" if form == "csv" else "parquet",
         )
-        return {"path": str(Path(path)), "rows": rows}
+        return await self._exports.write(wanted)
+
+    async def export_part(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The next bytes of a file that `export` has written."""
+        return await self._exports.part(arguments)
+
+    async def archive(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Archive one range of what is stored by now, or up to the ingest number `upto` that an earlier answer named."""
+        if self._archiving is None:
+            raise TenureError("archive.url: nothing is archived. Try: archive: {url: ./archive} in tenure.yaml")
+        return await self._archiving.step(int(arguments.get("upto", 0)))
 
     async def sql(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """What a query reads: columns, rows and whether these are all."""
@@ -190,9 +200,30 @@ class Answers:
         raise TenureError(f"model: {name!r} is unknown. Try: {', '.join(known) or 'wait for its first prediction'}")
 
 
+def taken_in(ingest: Ingest, database: Database, addresses: Mapping[str, str]) -> dict[str, Any]:
+    """What `status` says of any agent, a relay too."""
+    return {
+        "agent": __version__,
+        "addresses": dict(addresses),
+        "event_time": iso(ingest.newest) if ingest.newest else None,
+        "stored": ingest.stored(),
+        "dropped": ingest.dropped(),
+        "lost_after_ack": ingest.lost_after_ack,
+        "store": {
+            "state": "full" if database.room.full else "ok",
+            "free": database.room.free(),
+            "set_aside": [str(path) for path in files_set_aside(database.path)],
+        },
+    }
+
+
 def _finite(value: float) -> float | None:
     """JSON has no NaN."""
     return value if math.isfinite(value) else None
+
+
+def _time(value: Any) -> int:
+    return min(max(int(value), 0), LATEST)
 
 
 def _role(one: Mapping[str, Any]) -> int:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Mapping
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -59,6 +63,49 @@ class Asking:
             return json.loads(self._call(request, timeout=timeout, metadata=self._metadata).answer)
         except grpc.RpcError as error:
             raise NoAnswer(self._told(error)) from None
+
+    def export(
+        self,
+        arguments: dict[str, Any],
+        out: Path,
+        *,
+        timeout: float = 60.0,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> dict[str, Any]:
+        """Have the rows asked for as a file of one's own, whole or not at all; none where there are no rows.
+
+        Parameters
+        ----------
+        timeout
+            Seconds the agent may take to write them, and then for each part.
+        progress
+            Called with bytes read and bytes in all.
+
+        Raises
+        ------
+        NoAnswer
+            With what to try.
+        OSError
+            The file cannot be written.
+        """
+        descriptor, aside = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                found: dict[str, Any] = self.ask("export", arguments, timeout)
+                last = not found["rows"]
+                while not last:
+                    part = self.ask("export_part", {"name": found["name"], "offset": file.tell()}, timeout)
+                    file.write(base64.b64decode(part["data"]))
+                    if progress is not None:
+                        progress(file.tell(), found["bytes"])
+                    last = part["last"]
+                file.flush()
+                os.fsync(file.fileno())
+            if found["rows"]:
+                Path(aside).replace(out)
+        finally:
+            Path(aside).unlink(missing_ok=True)
+        return found
 
     def _told(self, error: Any) -> str:
         code, details = error.code(), str(error.details() or "")

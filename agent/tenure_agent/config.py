@@ -5,8 +5,6 @@ Each check belongs to one field, so that a fault elsewhere hides none; a field i
 
 from __future__ import annotations
 
-import ipaddress
-import math
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -14,24 +12,16 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from apscheduler.triggers.cron import CronTrigger
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from tenure_agent.faults import ConfigError, Fault, faults_of
-from tenure_agent.units import Duration, Often, Rate, Size
+from tenure_agent.addresses import host_port, is_loopback
+from tenure_agent.faults import ConfigError, Fault, Misfits, faults_of
+from tenure_agent.model_config import ModelConfig, Section
+from tenure_agent.units import Duration, Size, show_duration
 
-METRICS = {
-    "binary": ("accuracy", "precision", "recall", "f1", "auc_roc", "brier"),
-    "multiclass": ("accuracy",),
-    "regression": ("mae", "rmse"),
-}
-LOSSES = ("brier", "mae", "rmse")
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+LEAST_SIZE = 8 << 20  # an empty store takes 1 MiB, and room is given back by the block
 
 
 class StoreConfig(Section):
@@ -39,8 +29,15 @@ class StoreConfig(Section):
     retain: Duration = timedelta(days=14)
     max_size: Size = 2 << 30
     floor: Size = 100 << 20  # of the disk, left free: below that, reports are refused
-    memory: Size = 128 << 20
+    memory: Size = 96 << 20
     threads: int = Field(default=1, ge=1)
+
+    @field_validator("max_size")
+    @classmethod
+    def _holds_something(cls, value: int) -> int:
+        if value < LEAST_SIZE:
+            raise ValueError(f"{LEAST_SIZE >> 20}MiB or more: in less, rows are gone before their labels come")
+        return value
 
 
 class AccessConfig(Section):
@@ -72,6 +69,74 @@ class AccessConfig(Section):
         return self.cert_file is not None and (self.token_file is not None or self.client_ca_file is not None)
 
 
+class ArchiveConfig(Section):
+    """Where rows go as Parquet before they expire. Credentials come from the usual AWS environment or profile."""
+
+    url: str | None = None  # a directory, or s3://bucket/prefix
+    endpoint_url: str | None = None
+    after: Duration = timedelta(days=1)
+
+    @field_validator("url")
+    @classmethod
+    def _place(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"s3://[a-z0-9.-]{3,63}(/[^?#]*)?|(?!.*://).+", value):
+            raise ValueError("a directory such as ./archive, or s3://bucket/prefix without credentials")
+        return value
+
+    @field_validator("endpoint_url")
+    @classmethod
+    def _endpoint(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None:
+            if not _is_plain_url(value):
+                raise ValueError("http://host:port or https://host:port, without a password")
+            if not str(info.data.get("url") or "s3:").startswith("s3:"):
+                raise ValueError("url: s3://bucket/prefix beside it: a directory has no endpoint")
+        return value
+
+    @property
+    def bucket(self) -> str | None:
+        """Bucket and prefix, of an S3 archive."""
+        is_s3 = self.url is not None and self.url.startswith("s3://")
+        return str(self.url).removeprefix("s3://").strip("/") if is_s3 else None
+
+
+class UpstreamConfig(Section):
+    """The hub that a relay sends its reports on to. Loopback and a unix socket need no files."""
+
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = Field(default=None, validate_default=True)
+    address: str | None = None
+
+    @field_validator("key_file")
+    @classmethod
+    def _paired(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if "cert_file" in info.data and (value is None) != (info.data["cert_file"] is None):
+            raise ValueError("cert_file and key_file, both or neither")
+        return value
+
+    @field_validator("address")
+    @classmethod
+    def _guarded(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None or (value.startswith("unix:") and value != "unix:"):
+            return value
+        host, port = host_port(value.removeprefix("tls://"))
+        given = {name for name, path in info.data.items() if path is not None}
+        tls = value.startswith("tls://") or given & {"ca_file", "cert_file"}
+        if port == 0 or not (is_loopback(host) or (tls and given & {"token_file", "cert_file"})):
+            raise ValueError(
+                "unix:/path, a loopback address such as 127.0.0.1:50051, or tls://host:port with upstream.token_file, "
+                "or upstream.cert_file and upstream.key_file"
+            )
+        return value
+
+    def files(self) -> dict[str, str]:
+        """The files that `tenure.transport.credentials` reads."""
+        names = ("ca_file", "cert_file", "key_file", "token_file")
+        return {name: str(getattr(self, name)) for name in names if getattr(self, name) is not None}
+
+
 class ControlConfig(Section):
     url: str | None = None
     secret_file: Path | None = Field(default=None, validate_default=True)
@@ -79,10 +144,8 @@ class ControlConfig(Section):
     @field_validator("url")
     @classmethod
     def _plain(cls, value: str | None) -> str | None:
-        if value is not None:
-            parts = urlsplit(value)
-            if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.password:
-                raise ValueError("http://host/path or https://host/path, without a password: decisions are signed")
+        if value is not None and not _is_plain_url(value):
+            raise ValueError("http://host/path or https://host/path, without a password: decisions are signed")
         return value
 
     @field_validator("secret_file")
@@ -93,99 +156,17 @@ class ControlConfig(Section):
         return value
 
 
-class ReferenceConfig(Section):
-    """Where a version's reference comes from: a file, or its own first live rows."""
-
-    file: str | None = None  # {version} in it is replaced by the version's name
-    first_rows: int = Field(default=5000, ge=100)
-
-
-class DriftConfig(Section):
-    every: Duration = timedelta(minutes=5)
-    window: Duration | None = None  # the shortest that holds min_rows, with two thirds to spare; at least an hour
-    min_rows: int = Field(default=300, ge=30)
-    false_alarms: Rate = Often(1, timedelta(days=90))  # episodes of drift where nothing changed
-
-    @field_validator("window")
-    @classmethod
-    def _ten_blocks(cls, value: timedelta | None) -> timedelta | None:
-        if value is not None and value < timedelta(seconds=10):
-            raise ValueError("10s or more: a window is judged in ten blocks")
-        return value
-
-
-class PerformanceConfig(Section):
-    metric: str | None = None
-    minimum: float | None = None
-    emergency: float | None = None
-    tolerance: float = Field(default=0.02, gt=0)
-    label_delay: Duration = timedelta(0)
-    window: Duration = timedelta(days=7)
-    min_labels: int = Field(default=500, ge=50)
-    open_after: int = Field(default=3, ge=1)  # of the last open_after + 1 checks
-    close_after: int | None = Field(default=None, ge=1)  # quiet checks in a row; default: as many as a window spans
-
-    @field_validator("metric")
-    @classmethod
-    def _measured(cls, value: str | None) -> str | None:
-        known = list(dict.fromkeys(name for names in METRICS.values() for name in names))
-        if value is not None and value not in known:
-            raise ValueError(f"one of {', '.join(known)}")
-        return value
-
-
-class RetrainConfig(Section):
-    schedule: str | None = None
-    new_rows: int | None = Field(default=None, ge=1)
-    cooldown: Duration = timedelta(hours=24)
-
-    @field_validator("schedule")
-    @classmethod
-    def _cron(cls, value: str | None) -> str | None:
-        if value is not None:
-            fields = value.split()
-            if len(fields) != 5 or re.search(r"\d", fields[4]):
-                raise ValueError('five cron fields with weekdays by name, such as "0 3 * * mon"')
-            try:
-                CronTrigger.from_crontab(value, timezone="UTC")
-            except ValueError as error:
-                raise ValueError(f'five cron fields such as "0 3 * * mon" ({error})') from None
-        return value
-
-
-class ModelConfig(Section):
-    task: Literal["binary", "multiclass", "regression"] | None = None
-    mode: Literal["observe", "advise", "act"] = "advise"
-    reference: ReferenceConfig = ReferenceConfig()
-    columns: Mapping[str, Literal["numeric", "categorical", "boolean", "ignore"]] = Field(default_factory=dict)
-    drift: DriftConfig = DriftConfig()
-    performance: PerformanceConfig = PerformanceConfig()
-    retrain: RetrainConfig = RetrainConfig()
-
-    @property
-    def quiet_checks(self) -> int:
-        """How many in a row end a performance episode."""
-        return self.performance.close_after or max(3, math.ceil(self.performance.window / self.drift.every))
-
-    @field_validator("performance")
-    @classmethod
-    def _known_metric(cls, value: PerformanceConfig, info: ValidationInfo) -> PerformanceConfig:
-        tasks = [info.data["task"]] if info.data.get("task") else list(METRICS)
-        known = [name for task in tasks for name in METRICS[task]]
-        if value.metric is not None and value.metric not in known:
-            raise ValueError(f"metric one of {', '.join(known)}, not {value.metric!r}")
-        return value
-
-
 class Config(Section):
     access: AccessConfig = AccessConfig()
     listen: str = Field(default="unix:./tenure.sock", validate_default=True)
+    upstream: UpstreamConfig = UpstreamConfig()  # with an address: a relay
     http: str = "127.0.0.1:9464"
     log: Literal["console", "json"] = "console"
     clock: Literal["wall", "event"] = "wall"
     store: StoreConfig = StoreConfig()
+    archive: ArchiveConfig = ArchiveConfig()
     control: ControlConfig = ControlConfig()
-    models: Mapping[str, ModelConfig] = Field(default_factory=dict)
+    models: Mapping[str, ModelConfig] = Field(default_factory=dict, validate_default=True)
 
     @field_validator("listen")
     @classmethod
@@ -197,41 +178,65 @@ class Config(Section):
             if access is not None and access.cert_file is not None:
                 raise ValueError("host:port, or no access.cert_file: a unix socket has no TLS")
             return value
-        host, _ = _host_port(value)
-        if not _is_loopback(host) and access is not None and not access.guarded:
+        host, _ = host_port(value)
+        if not is_loopback(host) and access is not None and not access.guarded:
             raise ValueError(
                 "unix:/path, a loopback address such as 127.0.0.1:50051, or access.cert_file and access.key_file with "
                 "access.token_file or access.client_ca_file"
             )
         return value
 
+    @field_validator("upstream", mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"address": value} if value is None or isinstance(value, str) else value
+
+    @field_validator("upstream")
+    @classmethod
+    def _elsewhere(cls, value: UpstreamConfig, info: ValidationInfo) -> UpstreamConfig:
+        if value.address is not None and value.address.removeprefix("tls://") == info.data.get("listen"):
+            raise ValueError("the hub's address; this is where the relay itself listens")
+        return value
+
     @field_validator("http")
     @classmethod
     def _http(cls, value: str) -> str:
-        _host_port(value)
+        host_port(value)
+        return value
+
+    @field_validator("models")
+    @classmethod
+    def _seen_before_gone(cls, value: Mapping[str, ModelConfig], info: ValidationInfo) -> Mapping[str, ModelConfig]:
+        """A label still finds its prediction after the row is gone; a drift check does not find the row."""
+        store = info.data.get("store")  # not there when it has faults of its own
+        found = []
+        for name, model in (value or {"*": ModelConfig()}).items():
+            every = model.drift.every
+            if store is not None and every > store.retain:
+                told = f"{show_duration(every)} is longer than store.retain, {show_duration(store.retain)}"
+                remedy = f"store.retain: {show_duration(2 * every)}, as rows would be gone before a check reads them"
+                found.append(Fault(f"models.{name}.drift.every", told, remedy))
+        if found:
+            raise Misfits(found)
         return value
 
     @property
     def http_address(self) -> tuple[str, int]:
-        return _host_port(self.http)
+        return host_port(self.http)
+
+    @property
+    def archive_after(self) -> timedelta:
+        """When rows are archived at the latest: well before they expire."""
+        return min(self.archive.after, self.store.retain / 2)
 
     def model(self, name: str) -> ModelConfig:
         """The section of a model; a model the file does not name gets the defaults."""
         return self.models.get(name) or ModelConfig()
 
 
-def _host_port(value: str) -> tuple[str, int]:
-    host, _, port = value.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
-        raise ValueError("host:port, such as 127.0.0.1:9464")
-    return host, int(port)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+def _is_plain_url(value: str) -> bool:
+    parts = urlsplit(value)
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and not (parts.username or parts.password)
 
 
 def load_config(path: Path | None) -> Config:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import logging
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 
 from prometheus_client import CollectorRegistry
@@ -14,20 +15,28 @@ from prometheus_client import CollectorRegistry
 from tenure_agent import __version__
 from tenure_agent.access import open_access
 from tenure_agent.answers import Answers
+from tenure_agent.archive.archiving import JOB as ARCHIVE
+from tenure_agent.archive.archiving import Archiving
+from tenure_agent.archive.place import open_place
+from tenure_agent.backlog import Backlog
 from tenure_agent.config import Config
 from tenure_agent.control.outbox import Outbox
 from tenure_agent.control.webhook import read_secret
+from tenure_agent.exports import Exports
 from tenure_agent.http import HttpPort
 from tenure_agent.ingest import Ingest
 from tenure_agent.metrics import Metrics
 from tenure_agent.records import MICROS
+from tenure_agent.relay import Relay
+from tenure_agent.relay_answers import RelayAnswers
 from tenure_agent.retention import JOB, Retention
 from tenure_agent.review import Reviewer
 from tenure_agent.scheduler import EventScheduler, Job, WallScheduler, every
-from tenure_agent.service import GrpcPort
-from tenure_agent.store import Database, StoreLost, decisions, jobs
+from tenure_agent.service import Answer, GrpcPort
+from tenure_agent.store import Database, StoreLost, decisions, jobs, salvage
 from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.damage import files_set_aside
+from tenure_agent.store.producers import Producer
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +65,7 @@ class Agent:
         self._ready = False
         self._listen = config.listen
         self._scheduled: set[str] = set()
+        self._remembered: dict[str, Producer] = {}
         self._parts = AsyncExitStack()  # what is begun anew on a new store
         self._ports = AsyncExitStack()
         self.addresses: dict[str, str] = {}
@@ -68,6 +78,7 @@ class Agent:
         self._access = open_access(config.access, self.metrics.unauthenticated.inc)
         control = config.control
         self._secret = read_secret(control.secret_file) if control.url and control.secret_file else None
+        self._place = open_place(config.archive)
         store = config.store
         self._database = Database(store.path, memory=store.memory, threads=store.threads, floor=store.floor)
         async with AsyncExitStack() as started:
@@ -90,12 +101,23 @@ class Agent:
         while True:
             try:
                 async with self._parts:
-                    await self._start_parts()
+                    relays = self._config.upstream.address is not None
+                    await self._carry_over(relays)
+                    self._catalogue = await self._database.async_read(Catalogue)
+                    verbs = await (self._start_relay() if relays else self._start_review())
+                    await self._open(verbs)
                     self._parts = self._parts.pop_all()
                     self._ready = True
                     return
             except StoreLost:
                 await asyncio.to_thread(self._database.replace)
+
+    async def _carry_over(self, relays: bool) -> None:
+        """What can be of a store that was set aside; what a relay had sent on is not lost with it."""
+        age = -1 if relays else self._config.store.retain // dt.timedelta(microseconds=1)
+        remembered, self._remembered = self._remembered, {}
+        lost = await asyncio.to_thread(salvage.carry_over, self._database, remembered, age)
+        self.metrics.lost_after_ack.inc(lost)
 
     async def _end(self) -> None:
         self._ready = False
@@ -106,15 +128,51 @@ class Agent:
             lost.clear()
             if self._database.lost:  # a start may have seen to it
                 await self._end()
+                self._remembered = self._ingest.remembered()
                 await asyncio.to_thread(self._database.replace)
                 await self._begin()
 
-    async def _start_parts(self) -> None:
+    async def _start_relay(self) -> Mapping[str, Answer]:
+        """What comes in goes on to the hub, which checks and decides."""
+        config, database, parts, metrics = self._config, self._database, self._parts, self.metrics
+        backlog = Backlog(database, config.store.max_size)
+        await backlog.load()
+        metrics.relay_reports.set_function(lambda: backlog.unsent.reports)
+        metrics.relay_bytes.set_function(lambda: backlog.unsent.size)
+        metrics.relay_oldest.set_function(lambda: backlog.oldest(self._clock()))
+        relay = Relay(config.upstream, backlog, metrics)
+
+        async def committed(_: int, newest: int) -> None:
+            backlog.committed()
+            relay.wake()
+            metrics.event_time.set(newest / MICROS)
+
+        self._ingest = Ingest(
+            database,
+            self._catalogue,
+            metrics,
+            self._clock,
+            committed,
+            keep=backlog.keep,
+            check_room=backlog.check_room,
+            directives=lambda: relay.directives,
+        )
+        await self._ingest.start()
+        parts.push_async_callback(self._ingest.stop)
+        relay.start()
+        parts.push_async_callback(relay.stop)
+        return RelayAnswers(database, self._ingest, backlog, relay, self._clock, self.addresses).verbs()
+
+    async def _start_review(self) -> Mapping[str, Answer]:
+        """What comes in is kept, checked and decided on here."""
         config, database, parts = self._config, self._database, self._parts
         self._scheduled.clear()
-        self._catalogue = await database.async_read(Catalogue)
-        kind = EventScheduler if config.clock == "event" else WallScheduler
-        self._scheduler = kind(self.metrics, await database.async_read(jobs.last_runs))
+        last_runs = await database.async_read(jobs.last_runs)
+        self._scheduler = (
+            EventScheduler(self.metrics, last_runs)
+            if config.clock == "event"
+            else WallScheduler(self.metrics, last_runs, self._clock)
+        )
         self._ingest = Ingest(database, self._catalogue, self.metrics, self._clock, self._committed)
         await self._ingest.start()
         parts.push_async_callback(self._ingest.stop)
@@ -124,21 +182,39 @@ class Agent:
             self._outbox = Outbox(database, config.control.url, self._secret, self.metrics, self._clock)
             self._outbox.start()
             parts.push_async_callback(self._outbox.stop)
-        answers = Answers(database, self._catalogue, self._ingest, self._reviewer, self._scheduler, self.addresses)
-        grpc = GrpcPort(self._ingest, answers.verbs(), self._access)
+        archiving = None
+        if self._place is not None:
+            archiving = Archiving(database, self._place, config.archive_after, self.metrics)
+        answers = Answers(
+            database,
+            self._catalogue,
+            self._ingest,
+            self._reviewer,
+            self._scheduler,
+            Exports(database, self._place),
+            archiving,
+            self.addresses,
+        )
         self._scheduler.start()
         parts.push_async_callback(self._scheduler.stop)
-        retention = Retention(database, self._catalogue, config, self.metrics)
+        retention = Retention(database, self._catalogue, config, self.metrics, archiving)
+        if archiving is not None:  # in a replay the two are due at the same times: this one first
+            self._scheduler.add(Job(ARCHIVE, every(retention.interval), archiving.run))
         self._scheduler.add(Job(JOB, every(retention.interval), retention.run))
         self._schedule_models()
         if self._ingest.newest:
             self._scheduler.advance(self._ingest.newest, self._ingest.newest)
         await self._show_outbox()
-        parts.push_async_callback(grpc.stop, GRACE)
+        return answers.verbs()
+
+    async def _open(self, verbs: Mapping[str, Answer]) -> None:
+        """Let reports and questions in."""
+        grpc = GrpcPort(self._ingest, verbs, self._access)
+        self._parts.push_async_callback(grpc.stop, GRACE)
         await grpc.start(self._listen)
         if self._listen.endswith(":0"):  # a new store is no reason to move
             self._listen = grpc.address.removeprefix("tls://")
-        self.addresses |= {"grpc": grpc.address, "http": f"{config.http_address[0]}:{self._http.port}"}
+        self.addresses |= {"grpc": grpc.address, "http": f"{self._config.http_address[0]}:{self._http.port}"}
 
     async def run(self) -> None:
         """Start, serve until SIGTERM or SIGINT, stop."""

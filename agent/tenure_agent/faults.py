@@ -33,6 +33,14 @@ class ConfigError(TenureError):
         self.faults = tuple(faults)
 
 
+class Misfits(ValueError):
+    """Fields that are each right by themselves and do not go together: what a validator raises."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("; ".join(str(fault) for fault in faults))
+        self.faults = tuple(faults)
+
+
 def refused(error: SettingError) -> Fault:
     """The same, of a value whose own reader refused it."""
     return Fault(error.field, f"{error.value!r} cannot be used", error.remedy)
@@ -40,7 +48,11 @@ def refused(error: SettingError) -> Fault:
 
 def faults_of(error: ValidationError, root: type[BaseModel]) -> list[Fault]:
     """Every fault that pydantic found in a document for `root`."""
-    return [_fault(one, root) for one in error.errors()]
+    found: list[Fault] = []
+    for one in error.errors():
+        raised = one.get("ctx", {}).get("error")
+        found += raised.faults if isinstance(raised, Misfits) else [_fault(one, root)]
+    return found
 
 
 def _fault(found: Any, root: type[BaseModel]) -> Fault:
@@ -56,7 +68,7 @@ def _fault(found: Any, root: type[BaseModel]) -> Fault:
         remedy = str(found["msg"]).removeprefix("Input should be ")
     if isinstance(value, Mapping | BaseModel):
         return Fault(path, "", remedy)
-    shown = "the value" if location[-1] == "url" else f"{value!r:.200}"  # a URL may hold a password
+    shown = "the value" if str(location[-1]).endswith("url") else f"{value!r:.200}"  # a URL may hold a password
     return Fault(path, f"{shown} cannot be used", remedy)
 
 

@@ -12,10 +12,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from tenure_agent.admission import Admission, Admitted
+from tenure_agent.admission import Admission, Admitted, Keep
 from tenure_agent.metrics import Metrics
-from tenure_agent.store import Database, StoreFull, StoreLost, producers
+from tenure_agent.store import Database, StoreFull, StoreLost, outgoing, producers
 from tenure_agent.store.catalogue import Catalogue
+from tenure_agent.store.database import Cursor
+from tenure_agent.store.producers import Producer
 from tenure_agent.wire import Refusal, Report, decode
 from tenure_proto.v1 import monitoring_pb2 as pb
 
@@ -26,13 +28,25 @@ GROUP_BYTES = 16 << 20
 
 
 class Busy(Exception):
-    """The queue is full; the producer should try again a little later."""
+    """There is no room; the producer should try again after `pause` milliseconds."""
+
+    def __init__(self, told: str = "the queue is full", pause: int = 200) -> None:
+        super().__init__(told)
+        self.pause = pause
+
+
+class Lane:
+    """Reports that are stored in the order they came in: once one of them failed, none after it is."""
+
+    def __init__(self) -> None:
+        self.failed = False
 
 
 @dataclass(slots=True)
 class _Waiting:
     report: Report
     reply: asyncio.Future[pb.ReportReply]
+    lane: Lane
 
 
 class Ingest:
@@ -47,6 +61,12 @@ class Ingest:
         Wall time in microseconds since 1970 UTC.
     committed
         Called after every commit with the oldest event time in it and the newest stored so far.
+    keep
+        Where reports go; None: into the tables that checks read.
+    check_room
+        Called with the bytes that wait; raises `Busy` where no more should come in.
+    directives
+        What every reply carries.
     """
 
     def __init__(
@@ -56,21 +76,34 @@ class Ingest:
         metrics: Metrics,
         clock: Callable[[], int],
         committed: Callable[[int, int], Awaitable[None]],
+        *,
+        keep: Keep | None = None,
+        check_room: Callable[[int], None] = lambda _: None,
+        directives: Callable[[], Sequence[pb.Directive]] = tuple,
     ) -> None:
         self._database = database
-        self._admission = Admission(catalogue, clock)
+        self._admission = Admission(catalogue, clock, keep)
+        self._relays = keep is not None
+        self._check_room = check_room
+        self._directives = directives
         self._metrics = metrics
         self._committed = committed
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
         self._queued_bytes = 0
+        self._taken = asyncio.Event()  # a group left the queue
         self._task: asyncio.Task[None] | None = None
         self.newest = 0
-        self.lost_after_ack = 0
 
     async def start(self) -> None:
         with suppress(StoreFull):  # it can wait
             await self._database.async_write(producers.compact)
         self.newest = await self._database.async_read(self._admission.load)
+        zeroed = await self._database.async_read(self._admission.zeroed)
+        self._metrics.store_damaged.set(zeroed)
+        if zeroed:
+            logger.error("%(rows)d rows of the store are zeroed: its disk lost what was written", {"rows": zeroed})
+        if not self._relays:
+            await self._adopt()
         self._task = asyncio.create_task(self._run(), name="ingest")
 
     async def stop(self) -> None:
@@ -78,6 +111,26 @@ class Ingest:
         await self._queue.join()
         if self._task is not None:
             self._task.cancel()
+
+    async def _adopt(self) -> None:
+        """Store what this agent has not sent on while it was a relay."""
+
+        def work(cursor: Cursor) -> int:
+            reports = outgoing.read(cursor, outgoing.sent(cursor), GROUP_BYTES)
+            decoded = [(one.number, decode(pb.ReportRequest.FromString(one.payload))) for one in reports]
+            self._admission.adopt(cursor, decoded)
+            outgoing.forget(cursor, outgoing.newest(cursor) if not reports else reports[-1].number, segment=0)
+            return len(reports)
+
+        if not await self._database.async_read(outgoing.newest):  # it never was a relay
+            return
+        adopted = 0
+        with suppress(StoreFull):  # the rest when it is started again
+            while done := await self._database.async_write(work):
+                adopted += done
+        if adopted:
+            told = {"reports": adopted}
+            logger.warning("no upstream: %(reports)d reports that were not sent on are now in this store", told)
 
     async def report(self, request: pb.ReportRequest) -> pb.ReportReply:
         """Store a report; returns after it is committed and synced.
@@ -87,14 +140,24 @@ class Ingest:
         Busy, StoreFull
             The queue or the disk is full.
         """
+        return await self.submit(request, Lane())
+
+    async def room(self) -> None:
+        """Wait until the queue is half empty: what is left of it is for those that cannot wait."""
+        while self._queued_bytes > QUEUE_BYTES // 2:
+            await self._taken.wait()
+
+    def submit(self, request: pb.ReportRequest, lane: Lane) -> asyncio.Future[pb.ReportReply]:
+        """Queue a report; the future is done when it is committed and synced. Raises and fails as `report` does."""
         self._database.check_room()
+        self._check_room(self._queued_bytes)
         if self._queued_bytes > QUEUE_BYTES:
             raise Busy
         report = decode(request)  # while the writer commits what came before
         self._queued_bytes += report.size
-        waiting = _Waiting(report, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(report, asyncio.get_running_loop().create_future(), lane)
         self._queue.put_nowait(waiting)
-        return await waiting.reply
+        return waiting.reply
 
     async def _run(self) -> None:
         while True:
@@ -104,6 +167,8 @@ class Ingest:
                 group.append(self._queue.get_nowait())
                 size += group[-1].report.size
             self._queued_bytes -= size
+            self._taken.set()
+            self._taken.clear()
             try:
                 await self._commit(group)
             except Exception:
@@ -113,6 +178,10 @@ class Ingest:
                 self._queue.task_done()
 
     async def _commit(self, group: Sequence[_Waiting]) -> None:
+        _fail([waiting for waiting in group if waiting.lane.failed], RuntimeError("one before it was not stored"))
+        group = [waiting for waiting in group if not waiting.lane.failed]
+        if not group:
+            return
         reports = [waiting.report for waiting in group]
         started = asyncio.get_running_loop().time()
         try:
@@ -128,16 +197,14 @@ class Ingest:
                     await self._commit([waiting])
                 return
             told = error if isinstance(error, StoreFull) else RuntimeError(f"not committed: {type(error).__name__}")
-            for waiting in group:
-                if not waiting.reply.done():
-                    waiting.reply.set_exception(told)
+            _fail(group, told)
             return
         self._metrics.commit_seconds.observe(asyncio.get_running_loop().time() - started)
         self.newest = max(self.newest, done.newest)
-        self.lost_after_ack += done.lost_after_ack
+        self._admission.committed(done)
         for waiting, refused in zip(group, done.refused, strict=True):
             if not waiting.reply.done():
-                waiting.reply.set_result(_reply(waiting.report.seq, refused))
+                waiting.reply.set_result(_reply(waiting.report.seq, refused, self._directives()))
         self._count(done)
         await self._committed(done.oldest, self.newest)
 
@@ -148,7 +215,7 @@ class Ingest:
         for _, truths in done.truths:
             metrics.outcomes.labels(metrics.known(truths.model)[0]).inc(len(truths))
         for refusal in done.refused_now:
-            metrics.dropped.labels(metrics.known(refusal.model)[0], refusal.reason).inc(refusal.rows)
+            metrics.dropped.labels(metrics.known(refusal.model)[0], metrics.reason(refusal.reason)).inc(refusal.rows)
         for (model, reason), lost in done.lost.items():
             if reason != "rejected":  # counted when we refused them
                 metrics.dropped.labels(metrics.known(model)[0], metrics.reason(reason)).inc(lost)
@@ -160,16 +227,32 @@ class Ingest:
 
     def stored(self) -> int:
         """Predictions and outcomes stored, ever."""
-        return self._admission.stored()
+        return self._admission.totals.stored
 
     def dropped(self) -> dict[str, int]:
         """Rows the producers told us they lost, by reason."""
-        return self._admission.dropped()
+        return dict(self._admission.totals.dropped)
+
+    @property
+    def lost_after_ack(self) -> int:
+        """Reports acked before that the store does not hold, ever."""
+        return self._admission.totals.lost
+
+    def remembered(self) -> dict[str, Producer]:
+        """The producers seen last, as they were committed."""
+        return self._admission.remembered()
 
 
 _ROLES = ("champion", "challenger", "shadow")
 
 
-def _reply(seq: int, refused: Sequence[Refusal]) -> pb.ReportReply:
+def _fail(group: Sequence[_Waiting], told: Exception) -> None:
+    for waiting in group:
+        waiting.lane.failed = True
+        if not waiting.reply.done():
+            waiting.reply.set_exception(told)
+
+
+def _reply(seq: int, refused: Sequence[Refusal], directives: Sequence[pb.Directive]) -> pb.ReportReply:
     rejections = [pb.Rejection(model=one.model, reason=one.reason, rows=one.rows) for one in refused]
-    return pb.ReportReply(acked_seq=seq, rejections=rejections)
+    return pb.ReportReply(acked_seq=seq, rejections=rejections, directives=directives)

@@ -50,8 +50,15 @@ class Metrics:
         self.unmatched = counter(
             "unmatched_outcomes", "Outcomes whose prediction is not stored, or no longer.", "model"
         )
+        self.archived = counter("archived_rows", "Predictions and outcomes written to the archive.")
+        self.archive_errors = counter("archive_errors", "Attempts to archive that failed; they are repeated.")
+        self.archive_lost = counter("archive_lost_rows", "Rows removed for room before they could be archived.")
+        self.archive_behind = gauge(
+            "archive_behind_seconds", "How long the oldest row not yet archived has been stored."
+        )
         self.store_full = gauge("store_full", "1 while reports are refused because the disk has no room.")
         self.store_set_aside = gauge("store_set_aside", "Unreadable store files set aside, and not removed since.")
+        self.store_damaged = gauge("store_damaged_rows", "Rows found zeroed when the store was opened.")
         self.event_time = gauge("event_time_seconds", "Newest event time stored, in seconds since 1970.")
         self.checks = counter("checks", "Checks run, by what they said.", *MODEL, "check", "level")
         self.check_seconds = histogram("check_seconds", "Time of one review: summaries, checks and policy.")
@@ -79,6 +86,15 @@ class Metrics:
         self.outbox = gauge("outbox_decisions", "Decisions by state: pending, delivered, dead, recorded.", "state")
         self.deliveries = counter("deliveries", "Attempts to post a decision, by result.", "result")
         self.job_errors = counter("job_errors", "Scheduled jobs that failed, were missed or skipped.", "job", "kind")
+        self.clock_jumps = counter("clock_jumps", "Jumps of the wall clock, ahead or back, by 2 s or more.")
+        self.relay_connected = gauge("relay_connected", "1 while a relay has its hub, 0 while not.", "upstream")
+        self.relay_reports = gauge("relay_backlog_reports", "Reports acked here and not yet by the hub.")
+        self.relay_bytes = gauge("relay_backlog_bytes", "Bytes of these reports.")
+        self.relay_oldest = gauge("relay_oldest_seconds", "How long the oldest of these reports has waited.")
+        self.relay_forwarded = counter("relay_forwarded_reports", "Reports that the hub acked.")
+        self.relay_rejected = counter(
+            "relay_rejected", "Rows that the hub refused after they were acked here.", "model", "reason"
+        )
         self.build = gauge("build_info", "Always 1; the agent's version is its label.", "version")
 
     def known(self, model: str, version: str = "") -> tuple[str, str]:

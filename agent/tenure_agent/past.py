@@ -129,7 +129,7 @@ class Ring:
     """The newest rows of a table, a block of memory."""
 
     def __init__(self, rows: int, width: int, dtype: type) -> None:
-        self._table = np.zeros((2 * rows, width), dtype)
+        self._table: Array = np.zeros((2 * rows, width), dtype)
         self._rows, self._end = rows, 0
 
     def append(self, row: Array) -> None:

@@ -38,8 +38,9 @@ from tenure_agent.track import Track
 logger = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
-MINUTE = 60 * MICROS
-CHUNK_ROWS = 100_000
+MINUTE, HOUR = 60 * MICROS, 3600 * MICROS
+CHUNK_VALUES = 1 << 19  # read at a time: they take eight bytes each, several times over
+ROLES = 256  # as many as a row can hold
 AT_ONCE = 64  # buckets summarised together
 TARGET_SHARE, MIN_SHARE, OF_REFERENCE = 5 / 3, 0.6, 5  # rows a window is to hold, and at least holds
 SHORTEST_BLOCK, LONGEST_BLOCK = 6, 3 * 24 * 60  # minutes
@@ -188,7 +189,9 @@ class Profiles:
         """Of a block in microseconds: a tenth of the window that is configured, was chosen before, or holds enough rows."""
         drift = self._config.model(model.name).drift
         if drift.window is not None:
-            return max(1, drift.window // dt.timedelta(microseconds=1) // WINDOW)
+            length = -(-drift.window // dt.timedelta(microseconds=WINDOW))
+            unit = HOUR if length >= HOUR else MINUTE if length >= MINUTE else 1  # in whole buckets of summaries
+            return -(-length // unit) * unit
         known = steps_store.length(cursor, model.number, version, reference.hash)
         if known is not None:
             return known
@@ -206,18 +209,19 @@ class Profiles:
         reference = track.reference
 
         def read(cursor: Cursor) -> tuple[int, dict[str, Array]]:
-            after = summaries.watermark(cursor, model.number, version)
-            upto = predictions.batch_bounds(cursor, model, after, CHUNK_ROWS)
+            after, columns = summaries.watermark(cursor, model.number, version), needed(model, reference)
+            upto = predictions.batch_bounds(cursor, model, after, max(1, CHUNK_VALUES // (len(columns) + 2)))
             if upto == after:
                 return after, {}
-            return upto, predictions.columns_after(cursor, model, version, (after, upto), needed(model, reference))
+            return upto, predictions.columns_after(cursor, model, version, (after, upto), columns)
 
         upto, rows = await self._database.async_read(read)
         if not rows:
             return False
-        found = await asyncio.to_thread(lambda: list(_summaries(model, reference, rows, self._bucket(track))))
+        span = self._bucket(track)
+        found = await asyncio.to_thread(lambda: list(_summaries(model, reference, rows, span)))
         await self._database.async_write(
-            lambda cursor: summaries.append(cursor, model.number, version, reference.hash, upto, found)
+            lambda cursor: summaries.append(cursor, model.number, version, reference.hash, span, upto, found)
         )
         for role, time, summary in found:
             if role == CHAMPION:
@@ -258,20 +262,18 @@ def _summaries(
     model: Model, reference: Reference, rows: Mapping[str, Array], bucket: int
 ) -> Iterator[tuple[int, int, Summary]]:
     """(role, time, summary) of rows just read, by buckets of event time."""
-    keys, groups = np.unique(
-        np.stack([rows["role"].astype(np.int64), rows["time"] // bucket]), axis=1, return_inverse=True
-    )
-    order = np.argsort(groups.ravel(), kind="stable")
-    groups = groups.ravel()[order]
+    keys, groups = np.unique(rows["time"] // bucket * ROLES + rows["role"], return_inverse=True)
+    order = np.argsort(groups, kind="stable")
+    groups = groups[order]
     values = {
         column.key: read_column(model.columns[column.key], rows, column.kind)[order]
         for column in reference.columns
         if column.key in model.columns
     }
-    for low in range(0, keys.shape[1], AT_ONCE):
+    for low in range(0, len(keys), AT_ONCE):
         here = slice(*np.searchsorted(groups, (low, low + AT_ONCE)).tolist())
-        part = keys[:, low : low + AT_ONCE].T.tolist()
+        part = keys[low : low + AT_ONCE].tolist()
         found = summarise(
             reference.layout, {key: array[here] for key, array in values.items()}, groups[here] - low, len(part)
         )
-        yield from ((role, time * bucket, summary) for (role, time), summary in zip(part, found, strict=True))
+        yield from ((key % ROLES, key // ROLES * bucket, one) for key, one in zip(part, found, strict=True))

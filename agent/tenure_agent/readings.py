@@ -38,7 +38,8 @@ def distances(first: Array, second: Array, coarse: Coarse) -> Array:
 def missing_moves(first: Array, second: Array, coarse: Coarse) -> Array:
     """float64 (…, columns) in [0, 1]: how far the shares of missing values lie apart. Parameters as in `distances`."""
     p, q = coarse.shares(first)[..., coarse.missing], coarse.shares(second)[..., coarse.missing]
-    return np.abs(p - q)
+    found: Array = np.abs(p - q)
+    return found
 
 
 def stretched(distance: Array) -> Array:

@@ -17,10 +17,12 @@ from tenure.errors import TenureError
 from tenure_agent import losses
 from tenure_agent.checks import drift as drift_check
 from tenure_agent.checks import performance as performance_check
-from tenure_agent.config import Config, ModelConfig
+from tenure_agent.config import Config
 from tenure_agent.episodes import settle
 from tenure_agent.measures import LOWER_IS_BETTER, default_metric
+from tenure_agent.memory import give_back
 from tenure_agent.metrics import Metrics
+from tenure_agent.model_config import ModelConfig
 from tenure_agent.policy import Situation, decide
 from tenure_agent.profiles import Profiles
 from tenure_agent.records import MICROS, Action, Decision, Level, Verdict, Window
@@ -81,7 +83,10 @@ class Reviewer:
     async def review(self, name: str, now: int) -> list[Verdict]:
         """Check a model at an event time; keep the verdicts and the decision they lead to."""
         async with self._lock:
-            return await self._review(name, now)
+            try:
+                return await self._review(name, now)
+            finally:
+                await asyncio.to_thread(give_back)
 
     async def _review(self, name: str, now: int) -> list[Verdict]:
         started = asyncio.get_running_loop().time()
@@ -185,7 +190,7 @@ class Reviewer:
             judged = await self.profiles.judge(model, version, reference, now)
         except Exception as error:
             logger.exception("the drift check of %(model)s failed", {"model": model.name})
-            return plain(Level.ERROR, f"the check failed: {error!r}")
+            return plain(Level.ERROR, _failed(error))
         if judged is None:
             return plain(Level.INSUFFICIENT_DATA, "too few rows yet to tell how long a window must be")
         said = [replace(verdict, model=model.name, version=name) for verdict, _ in judged]
@@ -227,8 +232,7 @@ class Reviewer:
             )
         except Exception as error:
             logger.exception("the performance check of %(model)s failed", {"model": model.name})
-            reason = f"the check failed: {error!r}"
-            failed = Verdict(model.name, name, performance_check.CHECK, Level.ERROR, reason, window, len(found))
+            failed = Verdict(model.name, name, performance_check.CHECK, Level.ERROR, _failed(error), window, len(found))
             return failed, Level.ERROR, False
         if verdict.level is not Level.INSUFFICIENT_DATA and _past(metric, verdict.measures[metric], settings.emergency):
             return replace(verdict, level=Level.CRITICAL), Level.CRITICAL, True
@@ -263,6 +267,11 @@ class Reviewer:
         if decision is not None:
             state = decisions.PENDING if self._config.control.url else decisions.RECORDED
             decisions.save(cursor, model.number, version, decision, self._clock(), state)
+
+
+def _failed(error: Exception) -> str:
+    """A library's own words may quote a value."""
+    return f"the check failed: {type(error).__name__}, see the agent's log"
 
 
 def _still_open(past: Past, config: ModelConfig, now: int) -> bool:

@@ -19,12 +19,14 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from tenure_agent.metrics import Metrics
-from tenure_agent.records import EPOCH, micros, moment
+from tenure_agent.records import EPOCH, MICROS, micros, moment
 
 logger = logging.getLogger(__name__)
 
 Work = Callable[[int], Awaitable[None]]
 CATCH_UP = 10_000  # event-time runs at one stretch; a jump further than that runs once
+LOOK = 5.0  # seconds between looks for a jump of the wall clock
+JUMP = 2.0  # seconds; less is the clock being kept right
 
 
 @dataclass(slots=True)
@@ -37,9 +39,20 @@ class Job:
     last_run: int | None = None
 
 
-def every(interval: dt.timedelta) -> IntervalTrigger:
+class Multiples(IntervalTrigger):  # type: ignore[misc]  # APScheduler has no types
+    """An interval's; of those missed together only the last is due, however far the clock has jumped ahead."""
+
+    def get_next_fire_time(self, previous_fire_time: dt.datetime | None, now: dt.datetime) -> dt.datetime | None:
+        if previous_fire_time is not None:
+            missed = (now - previous_fire_time) // self.interval - 1
+            previous_fire_time += max(0, missed) * self.interval
+        due: dt.datetime | None = super().get_next_fire_time(previous_fire_time, now)
+        return due
+
+
+def every(interval: dt.timedelta) -> Multiples:
     """Due at whole multiples of an interval since 1970, so that every agent checks at the same times."""
-    return IntervalTrigger(seconds=interval.total_seconds(), start_date=EPOCH, timezone=dt.UTC)
+    return Multiples(seconds=interval.total_seconds(), start_date=EPOCH, timezone=dt.UTC)
 
 
 def schedule_due(schedule: str | None, since: int, now: int) -> bool:
@@ -60,11 +73,17 @@ class WallScheduler:
         Errors, misfires and skips are counted there: a check that could not run is never silent.
     last_runs
         When each job last ran: one that came due while the agent was down runs at once.
+    clock
+        Wall time in microseconds since 1970 UTC.
+        After a jump of it, what is due runs at once, and once; and what it set back is due anew.
     """
 
-    def __init__(self, metrics: Metrics, last_runs: Mapping[str, int]) -> None:
+    def __init__(self, metrics: Metrics, last_runs: Mapping[str, int], clock: Callable[[], int]) -> None:
         self._metrics = metrics
         self._last_runs = last_runs
+        self._clock = clock
+        self._jobs: list[Job] = []
+        self._watch: asyncio.Task[None] | None = None
         self._stopping = False
         self._scheduler = AsyncIOScheduler(
             timezone=dt.UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
@@ -73,15 +92,18 @@ class WallScheduler:
 
     def start(self) -> None:
         self._scheduler.start()
+        self._watch = asyncio.create_task(self._watch_clock(), name="clock-watch")
 
     def add(self, job: Job) -> None:
+        self._jobs.append(job)
         last = self._last_runs.get(job.name)
-        first = job.trigger.get_next_fire_time(None, moment(last + 1)) if last is not None else None
+        known = last is not None and last <= self._clock()  # else the clock was wrong then
+        first = job.trigger.get_next_fire_time(None, moment(last + 1)) if last is not None and known else None
         extra = {} if first is None else {"next_run_time": first}
 
         async def run() -> None:
             try:
-                await job.work(micros(dt.datetime.now(dt.UTC)))
+                await job.work(self._clock())
             except asyncio.CancelledError:
                 if not self._stopping:
                     raise
@@ -98,6 +120,25 @@ class WallScheduler:
     async def stop(self) -> None:
         self._stopping = True
         self._scheduler.shutdown(wait=False)  # cancels what runs: no job's error, and none is logged
+        if self._watch is not None:
+            self._watch.cancel()
+
+    async def _watch_clock(self) -> None:
+        loop = asyncio.get_running_loop()
+        ahead = self._clock() / MICROS - loop.time()
+        while True:
+            await asyncio.sleep(LOOK)
+            jumped = self._clock() / MICROS - loop.time() - ahead
+            ahead += jumped
+            if abs(jumped) < JUMP:
+                continue
+            logger.warning("the wall clock jumped by %(seconds)d s", {"seconds": round(jumped)})
+            self._metrics.clock_jumps.inc()
+            if jumped < 0:  # what was due next is far away now
+                for job in self._jobs:
+                    if self._scheduler.get_job(job.name) is not None:
+                        self._scheduler.reschedule_job(job.name, trigger=job.trigger)
+            self._scheduler.wakeup()
 
     def _note(self, event: Any) -> None:
         kind = {EVENT_JOB_ERROR: "error", EVENT_JOB_MISSED: "missed"}.get(event.code, "skipped")

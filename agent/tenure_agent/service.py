@@ -7,6 +7,7 @@ import logging
 import os
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tenure.errors import SettingError, TenureError
 from tenure_agent.access import Access
 from tenure_agent.ingest import Busy, Ingest
 from tenure_agent.store import StoreFull
+from tenure_agent.stream import stored
 from tenure_proto.v1 import monitoring_pb2 as pb
 from tenure_proto.v1 import monitoring_pb2_grpc as wire
 
@@ -39,22 +41,30 @@ class MonitoringService(wire.MonitoringServicer):
     async def Report(self, request: pb.ReportRequest, context: Context) -> pb.ReportReply:  # noqa: N802
         try:
             return await self._ingest.report(request)
-        except Busy:
-            context.set_trailing_metadata((("retry-after-ms", "200"),))
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "the queue is full")
-        except StoreFull:
-            context.set_trailing_metadata((("retry-after-ms", "1000"),))
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "the disk is full")
-        except Exception:
-            logger.exception("a report failed")
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "not stored")
+        except Exception as error:  # noqa: BLE001  # it is logged there
+            await _abort(error, context)
         raise AssertionError("abort always raises")
 
     async def StreamReports(  # noqa: N802
         self, request_iterator: AsyncIterator[pb.ReportRequest], context: Context
     ) -> AsyncIterator[pb.ReportReply]:
-        async for request in request_iterator:
-            yield await self.Report(request, context)
+        try:
+            async with aclosing(stored(self._ingest, request_iterator)) as replies:
+                async for reply in replies:
+                    yield reply
+        except Exception as error:  # noqa: BLE001  # it is logged there
+            await _abort(error, context)
+
+
+async def _abort(error: Exception, context: Context) -> None:
+    if isinstance(error, Busy):
+        context.set_trailing_metadata((("retry-after-ms", str(error.pause)),))
+        await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+    if isinstance(error, StoreFull):
+        context.set_trailing_metadata((("retry-after-ms", "1000"),))
+        await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "the disk is full")
+    logger.error("a report failed", exc_info=error)
+    await context.abort(grpc.StatusCode.UNAVAILABLE, "not stored")
 
 
 class OperatorService(wire.OperatorServicer):
@@ -91,6 +101,7 @@ class Limits:
     grace: float = 10.0  # for the calls of a connection that has become too old
     keepalive: float = 30.0  # of silence during a call, then the client must answer a ping
     answer: float = 10.0
+    pings: float = 10.0  # between those of a silent client, a relay with nothing to send
 
     def options(self) -> tuple[Option, ...]:
         return (
@@ -104,6 +115,7 @@ class Limits:
             ("grpc.max_connection_age_grace_ms", round(self.grace * 1000)),
             ("grpc.keepalive_time_ms", round(self.keepalive * 1000)),
             ("grpc.keepalive_timeout_ms", round(self.answer * 1000)),
+            ("grpc.http2.min_ping_interval_without_data_ms", round(self.pings * 1000)),
         )
 
 

@@ -27,6 +27,7 @@ MAGNITUDES = 128
 HITTERS = 8
 INTEGERS = ("rows", "missing", "mistyped", "below", "above", "zeros")
 MOMENTS = ("total", "squares", "low", "high")
+SUMMED = ("counts", "magnitudes", *INTEGERS, "total", "squares")
 
 
 class SummaryUnreadable(ValueError):
@@ -60,6 +61,7 @@ class Summary:
         keeps the 8 largest.
     """
 
+    hitters: tuple[Hitters, ...]
     counts: Array
     magnitudes: Array
     rows: Array
@@ -72,7 +74,6 @@ class Summary:
     squares: Array
     low: Array
     high: Array
-    hitters: tuple[Hitters, ...]
 
     @classmethod
     def empty(cls, layout: Layout) -> Self:
@@ -80,27 +81,20 @@ class Summary:
         n = len(layout)
         integers, moments = np.zeros(n, np.int64), np.zeros(n)
         return cls(
+            ({},) * n,
             np.zeros(layout.bins, np.int64),
             np.zeros((n, MAGNITUDES), np.int64),
-            *(integers for _ in INTEGERS),
+            *[integers for _ in INTEGERS],
             moments,
             moments,
             np.full(n, np.inf),
             np.full(n, -np.inf),
-            ({},) * n,
         )
 
     def __add__(self, other: Summary) -> Summary:
-        return Summary(
-            self.counts + other.counts,
-            self.magnitudes + other.magnitudes,
-            *(getattr(self, name) + getattr(other, name) for name in INTEGERS),
-            self.total + other.total,
-            self.squares + other.squares,
-            np.minimum(self.low, other.low),
-            np.maximum(self.high, other.high),
-            tuple(map(_merged, self.hitters, other.hitters)),
-        )
+        summed = [getattr(self, name) + getattr(other, name) for name in SUMMED]
+        low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
+        return Summary(tuple(map(_merged, self.hitters, other.hitters)), *summed, low, high)
 
     @property
     def seen(self) -> Array:
@@ -118,7 +112,7 @@ class Summary:
             [self.counts, self.magnitudes.ravel(), *(getattr(self, name) for name in INTEGERS)]
         ).astype("<u8")
         planes = np.ascontiguousarray(integers.view(np.uint8).reshape(-1, 8).T)
-        used = 8 - int((planes.any(1)[::-1].cumsum() == 0).sum())
+        used = int(np.flatnonzero(np.append(True, planes.any(axis=1)))[-1])
         moments = b"".join(getattr(self, name).astype("<f8").tobytes() for name in MOMENTS)
         hitters = [_heaviest(found) for found in self.hitters]
         said = json.dumps(hitters, separators=(",", ":")).encode() if any(hitters) else b""
@@ -150,7 +144,7 @@ class Summary:
         except (struct.error, zlib.error, ValueError) as error:
             raise SummaryUnreadable(str(error)) from error
         after = np.split(integers[bins:], [n * (MAGNITUDES + i) for i in range(len(INTEGERS))])
-        return cls(integers[:bins], after[0].reshape(n, MAGNITUDES), *after[1:], *moments, hitters)
+        return cls(hitters, integers[:bins], after[0].reshape(n, MAGNITUDES), *after[1:], *moments)
 
 
 def merge(layout: Layout, summaries: Iterable[Summary]) -> Summary:

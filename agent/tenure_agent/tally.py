@@ -70,9 +70,7 @@ class Tally:
         integers = (self.rows, self.missing, self.mistyped, self._below, self._above, self._zeros)
         moments = (self._total, self._squares, self._low, self._high)
         arrays = (self._counts, self._magnitudes, *integers, *moments)
-        return [
-            Summary(*(array[g] for array in arrays), hitters=tuple(self._hitters[g])) for g in range(len(self._counts))
-        ]
+        return [Summary(tuple(self._hitters[g]), *[array[g] for array in arrays]) for g in range(len(self._counts))]
 
     def sums(self, values: Array) -> Array:
         """Of each group."""

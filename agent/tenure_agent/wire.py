@@ -23,6 +23,7 @@ from tenure_proto.v1 import monitoring_pb2 as pb
 
 MAX_ROWS = 1 << 20
 MAX_SIZE = 32 << 20  # of a report once each row has its texts: a short message must not grow without bound here
+MAX_COLUMNS = 4000  # of a batch; more than a model may have, each as numbers and as texts, are not even looked at
 MAX_PARTS = 1000  # batches and outcomes of a report
 MAX_LOSSES, MAX_LOSS_NAME = 1000, 256
 MAX_PREFIX = 256
@@ -106,6 +107,8 @@ class Report:
     parts: tuple[Rows | Truths | Refusal, ...]
     losses: dict[tuple[str, str], int]  # (model, reason): rows
     size: int
+    told: tuple[Refusal, ...]  # what a relay refused before it got here
+    request: pb.ReportRequest
 
 
 def decode(request: pb.ReportRequest) -> Report:
@@ -118,7 +121,8 @@ def decode(request: pb.ReportRequest) -> Report:
         parts.append(taken := _taken(part, MAX_SIZE - size))
         size += 0 if isinstance(taken, Refusal) else taken.size
     parts += _refusals(sent, "too_many_batches" if producer else "bad_producer_id")
-    return Report(producer, request.seq, request.acked_seq, tuple(parts), _losses(request.losses), size)
+    told = tuple(Refusal(one.model, one.reason, one.rows) for one in islice(request.refused, MAX_PARTS))
+    return Report(producer, request.seq, request.acked_seq, tuple(parts), _losses(request.losses), size, told, request)
 
 
 def _taken(part: Part, room: int) -> Rows | Truths | Refusal:
@@ -155,6 +159,8 @@ def decode_batch(batch: pb.Batch) -> Rows:
     rows = batch.rows
     if not 0 < rows <= MAX_ROWS:
         raise Malformed(f"rows: {rows}")
+    if (columns_sent := len(batch.features) + len(batch.outputs)) > MAX_COLUMNS:
+        raise Malformed(f"columns: {columns_sent}", "too_many_columns")
     times = take_times(batch.times, rows)
     ids, id_lengths = _ids(batch.ids, rows)
     features = [_column(column, FEATURE, rows) for column in batch.features]

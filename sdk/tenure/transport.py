@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tenure_proto.v1.monitoring_pb2 import ReportReply
 
 REPORT = "/tenure_proto.v1.Monitoring/Report"
+STREAM = "/tenure_proto.v1.Monitoring/StreamReports"
 ASK = "/tenure_proto.v1.Operator/Ask"
 Metadata = tuple[tuple[str, str], ...] | None
 LOCAL = ("unix:", "127.0.0.1:", "localhost:", "[::1]:")
@@ -108,6 +109,20 @@ def open_channel(
     """
     import grpc  # noqa: PLC0415  # see GrpcTransport
 
+    target, secured, metadata = credentials(
+        address, ca_file=ca_file, cert_file=cert_file, key_file=key_file, token_file=token_file
+    )
+    if secured is not None:
+        return grpc.secure_channel(target, secured, options=CHANNEL_OPTIONS), metadata
+    return grpc.insecure_channel(target, options=CHANNEL_OPTIONS), metadata
+
+
+def credentials(
+    address: str, *, ca_file: str = "", cert_file: str = "", key_file: str = "", token_file: str = ""
+) -> tuple[str, Any, Metadata]:
+    """What a channel needs: target, credentials (None: in clear), and what to show with every call; see `open_channel`."""
+    import grpc  # noqa: PLC0415  # see GrpcTransport
+
     target = address.removeprefix("tls://")
     tls = not address.startswith("unix:") and (address.startswith("tls://") or bool(ca_file or cert_file))
     ca, cert, key, token = (_read(path) for path in (ca_file, cert_file, key_file, token_file))
@@ -119,10 +134,7 @@ def open_channel(
         if not tls and not address.startswith(LOCAL):
             raise TransportError(f"{target}: a token is never sent in clear. Try: tls:// or ca_file")
         metadata = (("authorization", f"Bearer {text}"),)
-    if tls:
-        secured = grpc.ssl_channel_credentials(ca, key, cert)
-        return grpc.secure_channel(target, secured, options=CHANNEL_OPTIONS), metadata
-    return grpc.insecure_channel(target, options=CHANNEL_OPTIONS), metadata
+    return target, grpc.ssl_channel_credentials(ca, key, cert) if tls else None, metadata
 
 
 def _read(path: str) -> bytes | None:

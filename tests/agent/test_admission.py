@@ -125,3 +125,22 @@ def test_latencies_and_errors_are_of_the_rows_that_have_them(
         (2.0, None, None),
         (3.0, None, "KeyError"),
     ]
+
+
+def test_a_batch_with_too_many_new_columns_takes_none_of_the_names_left(
+    ingesting: Run, batch: Batch, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenure_agent.admission.MAX_COLUMNS", 3)
+
+    async def story(ingest: Ingest) -> None:
+        for seq, names, reasons in [
+            (1, "a", []),
+            (2, "bcd", ["too_many_columns"]),
+            (3, "abc", []),
+            (4, "d", ["too_many_columns"]),
+        ]:
+            reply = await ingest.report(report(seq, batch({name: [1.0] for name in names})))
+            assert [one.reason for one in reply.rejections] == reasons
+
+    ingesting(story)
+    assert {name for _, name in database.read(Catalogue).result().models["fraud"].columns} == set("abc")

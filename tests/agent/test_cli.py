@@ -69,7 +69,7 @@ def test_version_and_unknown_verb() -> None:
     assert tell("-h").exit_code == 0
 
 
-ASKING = ["status", "check", "decisions", "export --from 2024-01-01 --to 2024-02-01"]
+ASKING = ["status", "check", "decisions", "archive", "export --since 2024-01-01 --out rows.csv"]
 
 
 @pytest.mark.parametrize("verb", ASKING)
@@ -92,11 +92,6 @@ def test_bad_ways_to_find_an_agent(verb: str, tmp_path: Path, monkeypatch: pytes
     found = tell(*verb.split())
     assert found.exit_code == 2
     assert "TENURE_QUEUE_ROWS: 'many' cannot be used. Try: " in found.output
-
-
-@pytest.mark.parametrize("arguments", ["", "--from yesterday --to 2024-02-01", "--from 2024-01-01"])
-def test_export_wants_its_times(arguments: str) -> None:
-    assert tell("export", *arguments.split()).exit_code == 2
 
 
 def record(address: str, *, shift: float = 0.0, rows: int = 3000, start: int = START, model: str = "fraud") -> None:
@@ -148,10 +143,6 @@ def test_verbs_of_a_running_agent(running: Running, tmp_path: Path) -> None:
         text, found = ask("status")
         assert found["models"]["fraud"]["predictions"][0]["rows"] == 3300
         assert "3,300" in text
-
-        text, found = ask("export", "--from", "2023-11-14", "--to", "2023-11-16T00:00:00Z")
-        assert text == f"{found['rows']:,} labelled rows in {found['path']}\n"
-        assert found["rows"] == 3300
 
         refused = tell("check", "--model", "nobody", "--agent", address)
         assert refused.exit_code == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +115,14 @@ def test_a_file_is_needed(tmp_path: Path) -> None:
     absent = tell("validate", "--config", tmp_path / "absent.yaml")
     assert absent.exit_code == 2
     assert "cannot be read (No such file or directory)" in absent.stderr
+
+
+def test_an_archive_in_s3_needs_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "tenure.yaml"
+    path.write_text("archive: {url: s3://rows/fraud, endpoint_url: http://127.0.0.1:9000}")
+    assert tell("validate", "--config", path).exit_code == 0
+    assert json.loads(tell("show", "--config", path, "--json").stdout)["archive"]["url"] == "s3://rows/fraud"
+    monkeypatch.setattr(sys.modules["tenure_agent.cli.config"], "find_spec", lambda name: None)
+    refused = tell("validate", "--config", path)
+    assert refused.exit_code == 2
+    assert "archive.url: 's3://rows/fraud' cannot be used. Try: pip install 'tenure[s3]'" in refused.stderr

@@ -60,6 +60,48 @@ def test_no_address(listen: str) -> None:
     assert only({"listen": listen}).startswith(f"listen: {listen!r} cannot be used. Try: ")
 
 
+PROOFS: list[dict[str, Any]] = [{"token_file": "token"}, {"cert_file": "cert.pem", "key_file": "key.pem"}]
+
+
+@pytest.mark.parametrize("address", [*LOCAL[:1], *LOCAL[2:], "tls://localhost:1"])
+def test_a_local_hub_needs_no_files(address: str) -> None:
+    assert parse_config({"upstream": address}, "c").upstream.address == address
+    assert parse_config({"upstream": {"address": address}}, "c").upstream.address == address
+
+
+def test_without_an_upstream_it_is_no_relay() -> None:
+    for document in ({}, {"upstream": None}, {"upstream": {"address": None}}):
+        assert parse_config(document, "c").upstream.address is None
+
+
+@pytest.mark.parametrize("proof", PROOFS)
+def test_another_hub_is_shown_who_we_are_and_nothing_is_said_in_clear(proof: dict[str, Any]) -> None:
+    address = {"address": "tls://hub.example.com:50051"}
+    assert parse_config({"upstream": address | proof}, "c").upstream.files() == proof
+
+
+@pytest.mark.parametrize(
+    "upstream",
+    [
+        "hub.example.com:50051",
+        "tls://hub.example.com:50051",
+        {"address": "hub.example.com:50051", "token_file": "token"},
+        {"address": "hub.example.com:50051", "ca_file": "ca.pem"},
+        "127.0.0.1:0",
+        "unix:",
+        "nowhere",
+    ],
+)
+def test_a_hub_that_cannot_be(upstream: Any) -> None:
+    assert only({"upstream": upstream}).startswith("upstream.address: ")
+
+
+def test_a_relay_is_not_its_own_hub() -> None:
+    told = only({"listen": "127.0.0.1:50051", "upstream": "127.0.0.1:50051"})
+    assert told.startswith("upstream: '127.0.0.1:50051' cannot be used. Try: the hub's address")
+    assert only({"upstream": {"key_file": "key.pem"}}).startswith("upstream.key_file: ")
+
+
 @pytest.mark.parametrize(
     ("access", "told"),
     [

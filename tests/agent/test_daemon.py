@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -109,7 +110,8 @@ def test_outcomes_become_quality(running: Running) -> None:
         }
         exported = ask("export", {"model": "fraud"} | span)
         assert exported["rows"] == 100
-        assert Path(exported["path"]).exists()
+        part = ask("export_part", {"name": exported["name"]})
+        assert (len(base64.b64decode(part["data"])), part["last"]) == (exported["bytes"], True)
         for verb, wrong, told in (
             ("quality", {"series": [{"version": "9"}]}, "version: '9' is unknown. Try: 3.2.1"),
             ("quality", {"series": [{"role": "boss"}]}, "role: 'boss' is unknown"),

@@ -218,3 +218,31 @@ def test_reasons_from_outside_make_few_series(ingesting: Run, metrics: Metrics) 
     counted = [sample for sample in dropped.samples if sample.name == "tenure_dropped_total"]
     assert len(counted) <= 201
     assert sum(sample.value for sample in counted) == 1000
+
+
+def test_a_quiet_agent_commits_a_report_at_once(
+    ingesting: Run, batch: Batch, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits: list[int] = []
+    timers: list[float] = []
+
+    async def story(ingest: Ingest) -> None:
+        loop, write = asyncio.get_running_loop(), database.async_write
+        at = loop.call_at
+
+        async def counted(work: Callable[..., Any], **settings: Any) -> Any:
+            commits.append(ingest._queue.qsize())
+            return await write(work, **settings)
+
+        def noted(when: float, *rest: Any, **settings: Any) -> asyncio.TimerHandle:
+            timers.append(when)
+            return at(when, *rest, **settings)
+
+        monkeypatch.setattr(database, "async_write", counted)
+        monkeypatch.setattr(loop, "call_at", noted)
+        for seq in (1, 2, 3):
+            await ingest.report(report(seq, batch({"x": [1.0]})))
+            assert len(commits) == seq
+        assert not timers  # nothing waits for company, or for a clock
+
+    ingesting(story)

@@ -203,7 +203,7 @@ def test_missing_text_is_missing(seat: Callable[..., Seat], batch: Batch, put: P
 def test_chunks_without_a_row_of_this_version(
     seat: Callable[..., Seat], batch: Batch, put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(profiles_module, "CHUNK_ROWS", 100)
+    monkeypatch.setattr(profiles_module, "CHUNK_VALUES", 300)
     for _ in range(5):
         put(batch({"x": normal(100)}, version="1"))
     for _ in range(3):

@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 
 from tenure_agent.config import Config, parse_config
+from tenure_agent.measures import measure
 from tenure_agent.metrics import Metrics
 from tenure_agent.reference import build_reference
 from tenure_agent.retention import Retention
-from tenure_agent.store import Database, expiry, outcomes, predictions, references
+from tenure_agent.store import Database, expiry, outcomes, predictions, producers, question, references
 from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.expiry import Limits
 from tenure_proto.v1 import monitoring_pb2 as pb
 
-SECOND, DAY = 10**6, 86_400 * 10**6
+SECOND, HOUR, DAY = 10**6, 3_600 * 10**6, 86_400 * 10**6
 Batch = Callable[..., pb.Batch]
 Put = Callable[..., None]
 Value = Callable[..., float]
@@ -27,7 +28,7 @@ Value = Callable[..., float]
 
 def config(**store: Any) -> Config:
     waits = {"performance": {"label_delay": "1d", "window": "1d"}}
-    return parse_config({"store": store, "models": {"fraud": waits}}, "a test")
+    return parse_config({"clock": "event", "store": store, "models": {"fraud": waits}}, "a test")
 
 
 @pytest.fixture
@@ -117,16 +118,80 @@ def test_a_label_finds_its_prediction_after_the_row_is_gone(
     assert labelled(database, catalogue, 3 * DAY) == before
     assert labelled(database, catalogue, round(2.5 * DAY)) == []
 
-    run(settings, 3.5)  # two days after the first day's rows were made: nobody waits any more
+    run(settings, 4.5)  # three days after the first day's rows were made: nobody waits any more
     assert ids() == []
     assert labelled(database, catalogue, 3 * DAY) == [(0.4, 0.0)]
     assert value("unmatched_outcomes_total", model="fraud") == 0
-    put(truths=[truths({"d1-5": 1.0, "d2-5": 1.0}, known=round(3.6 * DAY))])
-    run(settings, 3.7, 3.8)
+    put(truths=[truths({"d1-5": 1.0, "d2-5": 1.0}, known=round(4.6 * DAY))])
+    run(settings, 4.7, 4.8)
     assert value("unmatched_outcomes_total", model="fraud") == 1
-    assert sorted(labelled(database, catalogue, 4 * DAY)) == [(0.4, 0.0), (0.5, 1.0)]
+    assert sorted(labelled(database, catalogue, 5 * DAY)) == [(0.4, 0.0), (0.5, 1.0)]
     run(settings, 10)
     assert (ids("outcomes"), ids("pending")) == ([], [])
+
+
+@pytest.mark.parametrize("texts", [False, True])
+def test_what_quality_is_measured_on_outlives_the_rows(
+    run: Any,
+    ids: Any,
+    put: Put,
+    batch: Batch,
+    truths: Any,
+    day: Any,
+    database: Database,
+    catalogue: Catalogue,
+    texts: bool,
+) -> None:
+    rng = np.random.default_rng(3)
+    scores, labels = rng.random(200), rng.integers(0, 2, 200)
+    said = [f"class {score > 0.5:d}" for score in scores] if texts else scores.tolist()
+    true = [f"class {label:d}" for label in labels] if texts else labels.astype(float).tolist()
+    names = [f"id{i}" for i in range(200)]
+    day(1)
+    put(batch({"x": [0.5] * 200}, ids=names, start=DAY, outputs={"prediction": said, "score": scores.tolist()}))
+    put(truths=[truths(dict(zip(names, true, strict=True)), known=round(1.5 * DAY))])
+
+    def measured() -> dict[str, float]:
+        model = catalogue.models["fraud"]
+        read = database.read(lambda c: outcomes.labelled(c, model, 1, since=0, known=2 * DAY, newest=999)).result()
+        assert len(read) == 200
+        metrics = ("accuracy",) if texts else ("auc_roc", "brier", "precision", "accuracy")
+        return {name: measure(name, read.predictions, read.labels) for name in metrics}
+
+    before = measured()
+    run(config(retain="1d"), 1.4, 2.5)
+    assert ids() == []
+    assert measured() == pytest.approx(before)
+    assert before["accuracy"] == pytest.approx(float(np.mean((scores > 0.5) == labels)))
+
+
+def test_slim_rows_keep_their_segments(run: Any, put: Put, batch: Batch, day: Any, database: Database) -> None:
+    document = {
+        "clock": "event",
+        "store": {"retain": "1d"},
+        "models": {"fraud": {"segments": ["country", "no such", "device", "a \"b' c"]}},
+    }
+    day(1)
+    features = {"country": ["NL", None, "DE"], "device": [1.0, 2.5, float("nan")], "a \"b' c": [True, False, True]}
+    put(batch(features, ids=["a", "b", "c"], start=DAY, outputs={"prediction": [0.1, 0.2, 0.3]}))
+    put(batch({"device": ["phone"]}, ids=["d"], start=DAY, outputs={"prediction": [0.4]}))
+    run(parse_config(document, "a test"), 1, 2.5)
+
+    query = "SELECT prediction, segments FROM pending WHERE prediction IN ('0.1', '0.2', '0.3', '0.4') AND segments['x'] IS NULL"
+    answer = database.ask(
+        lambda c: question.ask(c, query + " ORDER BY segments['device'], 1", rows=20, seconds=30)
+    ).result()
+    kept = [
+        {key: value for key, value in row[1].items() if value is not None}
+        for row in answer.rows
+        if any(row[1].values())
+    ]
+    assert kept == [
+        {"country": "NL", "device": "1", "a \"b' c": "1"},
+        {"a \"b' c": "0", "device": "2.5"},
+        {"device": "phone"},
+        {"country": "DE", "a \"b' c": "1"},
+    ]
 
 
 def test_a_version_without_a_reference_keeps_its_rows(run: Any, ids: Any, day: Any) -> None:
@@ -193,3 +258,43 @@ def test_by_event_time_it_runs_less_often(database: Database, catalogue: Catalog
     settings = [parse_config({"clock": clock, "store": {"retain": "48d"}}, "c") for clock in ("wall", "event")]
     seconds = [Retention(database, catalogue, c, metrics).interval.total_seconds() for c in settings]
     assert seconds == [60, 86_400]
+
+
+def test_summaries_are_kept_for_what_checks_read_and_while_there_is_room(
+    run: Any, day: Any, database: Database
+) -> None:
+    def keep(*hours: int) -> None:
+        rows = [[1, 1, 0, hour * 3600 * SECOND, "h", b"s"] for hour in hours]
+        database.write(lambda c: c.executemany("INSERT INTO summaries VALUES (?, ?, ?, ?, ?, ?)", rows)).result()
+
+    def kept() -> list[int]:
+        found = database.read(lambda c: c.execute("SELECT bucket FROM summaries ORDER BY 1").fetchall()).result()
+        return [bucket // 3600 // SECOND for (bucket,) in found]
+
+    day(1)
+    keep(0, 1, 20, 47, 48, 50, 999)  # one from the future does not make the others old
+    run(config(retain="1d"), 50 / 24)
+    assert kept() == [47, 48, 50, 999]
+    run(config(retain="1d"), 900 / 24)  # nothing has come since: what the last checks read stays
+    assert kept() == [47, 48, 50, 999]
+    tight = parse_config({"store": {"retain": "9d", "max_size": "16MiB"}}, "a test")
+    keep(43, 44)
+    run(tight, 51 / 24)
+    assert 43 in kept()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(expiry, "used_bytes", lambda _: 17 << 20)
+        run(tight, 53 / 24)
+    assert kept() == [44, 47, 48, 50, 999]
+
+
+def test_what_grows_slowly_is_seen_to_once_an_hour(run: Any, day: Any, database: Database) -> None:
+    def lines() -> int:
+        return int(database.read(lambda c: c.execute("SELECT count(*) FROM producers").fetchall()).result()[0][0])
+
+    day(1)
+    told = [producers.Producer("p", seq) for seq in range(10)]
+    settings = config(retain="3d")
+    for at, expected in ((1.0, 1), (1.02, 11), (1.05, 1)):
+        database.write(lambda c: producers.append(c, told)).result()
+        run(settings, at)
+        assert lines() == expected

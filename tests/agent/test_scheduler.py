@@ -219,3 +219,12 @@ def test_the_next_due_time_is_always_later(interval: int, seconds: int) -> None:
 def test_schedules(schedule: str | None, since: str, now: str, due: bool) -> None:
     times = (micros(dt.datetime.fromisoformat(f"{text}+00:00")) for text in (since, now))
     assert schedule_due(schedule, *times) is due
+
+
+def test_of_runs_missed_together_only_the_last_is_due() -> None:
+    trigger, start = every(dt.timedelta(minutes=1)), dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
+    ahead = start + dt.timedelta(days=3650, seconds=30)
+    last = trigger.get_next_fire_time(start, ahead)
+    assert last == start + dt.timedelta(days=3650)
+    assert trigger.get_next_fire_time(last, ahead) == last + dt.timedelta(minutes=1)
+    assert trigger.get_next_fire_time(start, start + dt.timedelta(seconds=30)) == start + dt.timedelta(minutes=1)

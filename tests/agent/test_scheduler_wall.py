@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from apscheduler.triggers.date import DateTrigger
 
+from tenure_agent import scheduler as scheduler_module
+from tenure_agent.daemon import wall_clock
 from tenure_agent.metrics import Metrics
 from tenure_agent.records import micros
 from tenure_agent.scheduler import Job, WallScheduler, every
@@ -25,7 +27,7 @@ def by_the_wall(job: Callable[[asyncio.Event], Awaitable[None]], metrics: Metric
 
     async def run() -> None:
         reached = asyncio.Event()
-        scheduler = WallScheduler(metrics, {})
+        scheduler = WallScheduler(metrics, {}, wall_clock)
         scheduler.start()
         scheduler.add(Job("once", soon(), lambda _: job(reached)))
         async with asyncio.timeout(30):
@@ -62,7 +64,7 @@ def test_wall_runs_quietly(metrics: Metrics, value: Callable[..., float]) -> Non
 def test_wall_runs_at_once_what_came_due_while_away(metrics: Metrics, ago: int, at_once: bool) -> None:
     async def run() -> bool:
         now = dt.datetime.now(dt.UTC)
-        scheduler = WallScheduler(metrics, {"daily": micros(now) - ago * 24 * HOUR})
+        scheduler = WallScheduler(metrics, {"daily": micros(now) - ago * 24 * HOUR}, wall_clock)
         done = asyncio.Event()
 
         async def work(_: int) -> None:
@@ -83,7 +85,7 @@ def test_wall_runs_at_once_what_came_due_while_away(metrics: Metrics, ago: int, 
 
 def test_wall_skips_a_job_that_still_runs(metrics: Metrics, value: Callable[..., float]) -> None:
     async def run() -> None:
-        scheduler = WallScheduler(metrics, {})
+        scheduler = WallScheduler(metrics, {}, wall_clock)
         begun, go_on = asyncio.Event(), asyncio.Event()
         skipped = asyncio.Event()
         scheduler._scheduler.add_listener(lambda _: skipped.set(), 1 << 16)  # EVENT_JOB_MAX_INSTANCES
@@ -105,7 +107,7 @@ def test_wall_skips_a_job_that_still_runs(metrics: Metrics, value: Callable[...,
 
 
 def test_new_data_does_not_move_the_wall(metrics: Metrics) -> None:
-    scheduler = WallScheduler(metrics, {})
+    scheduler = WallScheduler(metrics, {}, wall_clock)
     scheduler.advance(HOUR, 2 * HOUR)
     assert scheduler.settled(2 * HOUR)
 
@@ -123,7 +125,7 @@ def test_a_job_that_runs_when_the_agent_stops_is_no_failed_job(
             finally:
                 ended.set()
 
-        scheduler = WallScheduler(metrics, {})
+        scheduler = WallScheduler(metrics, {}, wall_clock)
         scheduler.start()
         scheduler.add(Job("once", soon(), work))
         async with asyncio.timeout(30):
@@ -136,3 +138,56 @@ def test_a_job_that_runs_when_the_agent_stops_is_no_failed_job(
     asyncio.run(run())
     assert value("job_errors_total", job="once", kind="error") == 0
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+@pytest.mark.parametrize("jump", [-HOUR, HOUR])
+def test_a_jump_of_the_clock_is_counted_and_the_job_goes_on(
+    jump: int, metrics: Metrics, value: Callable[..., float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a time far ahead, or back, at which the job was to run next."""
+    monkeypatch.setattr(scheduler_module, "LOOK", 0.01)
+    off = 0
+    ran: list[int] = []
+
+    async def run() -> None:
+        nonlocal off
+        again = asyncio.Event()
+
+        async def work(now: int) -> None:
+            ran.append(now)
+            again.set()
+
+        scheduler = WallScheduler(metrics, {}, lambda: wall_clock() + off)
+        scheduler.start()
+        scheduler.add(Job("often", every(dt.timedelta(seconds=1)), work))
+        async with asyncio.timeout(30):
+            await again.wait()
+            off = jump
+            if jump < 0:  # APScheduler reads the real clock: what it planned by the former is as far away
+                scheduler._scheduler.modify_job("often", next_run_time=dt.datetime.now(dt.UTC) + dt.timedelta(hours=1))
+            again.clear()
+            await again.wait()
+            while not value("clock_jumps_total"):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await scheduler.stop()
+
+    asyncio.run(run())
+    assert len(ran) >= 2
+    assert value("clock_jumps_total") == 1
+
+
+def test_a_last_run_in_the_future_holds_nothing_up(metrics: Metrics) -> None:
+    async def run() -> None:
+        ran = asyncio.Event()
+
+        async def work(_: int) -> None:
+            ran.set()
+
+        scheduler = WallScheduler(metrics, {"often": wall_clock() + 24 * HOUR}, wall_clock)
+        scheduler.start()
+        scheduler.add(Job("often", every(dt.timedelta(seconds=1)), work))
+        async with asyncio.timeout(30):
+            await ran.wait()
+        await scheduler.stop()
+
+    asyncio.run(run())

@@ -11,7 +11,7 @@ from typing import Any, cast
 import grpc
 import pytest
 
-from tenure_agent.ingest import Ingest
+from tenure_agent.ingest import Ingest, Lane
 from tenure_agent.service import GrpcPort, Limits
 from tenure_proto.v1 import monitoring_pb2 as pb
 from tenure_proto.v1 import monitoring_pb2_grpc as wire
@@ -26,6 +26,12 @@ class FakeIngest:
 
     async def report(self, request: pb.ReportRequest) -> pb.ReportReply:
         return pb.ReportReply(acked_seq=request.seq)
+
+    async def room(self) -> None:
+        """There always is."""
+
+    def submit(self, request: pb.ReportRequest, _: Lane) -> asyncio.Future[pb.ReportReply]:
+        return asyncio.ensure_future(self.report(request))
 
 
 @asynccontextmanager

@@ -8,9 +8,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tenure_agent.store import Database, StoreLost
-from tenure_agent.store.damage import files_set_aside, out_of_room, set_aside, unreadable
+from tenure_agent.store import Database, StoreLost, predictions
+from tenure_agent.store.catalogue import Catalogue
+from tenure_agent.store.damage import files_set_aside, out_of_room, set_aside, told, unreadable
 from tenure_agent.store.database import Cursor
+from tenure_agent.wire import decode_batch
+from tenure_proto.v1 import monitoring_pb2 as pb
 
 NOON = 1_795_435_200.0  # 2026-11-23T12:00:00Z
 STAMP = "unreadable-20261123T120000Z"
@@ -79,21 +82,58 @@ def test_a_block_found_broken_in_use_loses_the_store_once_looked_at_twice(
     for block in range(filled.stat().st_size // (256 << 10) - 1):
         flip(filled, 12_288 + block * (256 << 10) + 20_000)
     filled.with_name("t.duckdb.wal").unlink()
-    told: list[bool] = []
+    lost: list[bool] = []
     database = reopened()
     if not database.lost and not files_set_aside(filled):  # else a block read at the start was hit
-        database.on_lost = lambda: told.append(True)
+        database.on_lost = lambda: lost.append(True)
         for _ in range(2):
             with pytest.raises(StoreLost, match="cannot be read"):
                 database.read(count).result()
         with pytest.raises(StoreLost):
             database.write(insert).result()
-        assert told == [True]
+        assert lost == [True]
         database.replace()
     assert database.read(count).result() == 0
     database.write(insert).result()
     assert [file.name for file in files_set_aside(filled)] == [f"t.duckdb.{STAMP}"]
     database.close()
+
+
+def test_a_hole_that_duckdb_does_not_see_is_counted(
+    tmp_path: Path, reopened: Callable[[], Database], batch: Callable[..., pb.Batch]
+) -> None:
+    path, rows = tmp_path / "t.duckdb", 4000
+    database = reopened()
+    catalogue = database.read(Catalogue).result()
+    rows_in = [(77, decode_batch(batch({"x": [0.25] * rows}, outputs={"prediction": [0.5] * rows})))]
+    database.write(lambda cursor: predictions.append(cursor, catalogue, rows_in, 1)).result()
+    assert database.read(lambda cursor: predictions.count_zeroed(cursor, catalogue)).result() == 0
+    log = path.with_name("t.duckdb.wal")
+    kept = {file: file.read_bytes() for file in (path, log)}
+    database.close()
+
+    hole = kept[log].index((77).to_bytes(8, "little") * 1000) + 80  # a sector's worth of ingest numbers
+    path.write_bytes(kept[path])
+    log.write_bytes(kept[log][:hole] + bytes(512) + kept[log][hole + 512 :])
+    database = reopened()
+    assert files_set_aside(path) == []
+    catalogue = database.read(Catalogue).result()
+    assert database.read(lambda cursor: predictions.count_zeroed(cursor, catalogue)).result() == 64
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (duckdb.FatalException("Corrupt: checksum of 'secret'\nsecret"), "FatalException: its bytes do not add up"),
+        (duckdb.TransactionException("'secret': No space left on device"), "TransactionException: no room on the disk"),
+        (duckdb.ConversionException("Could not convert 'secret'"), "ConversionException"),
+        (duckdb.IOException('Cannot open file "t.duckdb"\nmore'), 'Cannot open file "t.duckdb"'),
+        (StoreLost("store.path: 't' cannot be read"), "store.path: 't' cannot be read"),
+    ],
+)
+def test_what_a_log_says_of_an_error_quotes_no_row(error: duckdb.Error | StoreLost, says: str) -> None:
+    assert told(error) == says
 
 
 @pytest.mark.parametrize(

@@ -80,11 +80,12 @@ def test_due_is_what_is_pending_and_whose_time_has_come(
         database.write(lambda c, i=id_, s=state, a=at: decisions.mark(c, i, s, 1, a, "HTTP 500")).result()  # type: ignore[misc]
 
     def due(now: int) -> list[int]:
-        return [letter.decision.event_time // HOUR for letter in read(lambda c: decisions.due(c, now))]
+        return [letter.decision.event_time // HOUR for letter in read(lambda c: decisions.due(c, now, 24 * HOUR))]
 
     assert due(HOUR - 1) == []
     assert due(9 * HOUR) == [4]
     assert due(10 * HOUR) == [2, 4]
+    assert due(-15 * HOUR) == [2]  # nothing is put off by more than a day: the clock was ahead when this was
     assert read(decisions.counts) == {"recorded": 1, "pending": 2, "delivered": 1, "dead": 1}
 
 

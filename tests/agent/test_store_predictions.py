@@ -1,11 +1,10 @@
-"""Rows of predictions: appended in bulk, read by window, exported under their own names."""
+"""Rows of predictions: appended in bulk, read by window."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-import duckdb
 import numpy as np
 import pytest
 
@@ -147,76 +146,6 @@ def test_counts_and_bounds(database: Database, catalogue: Catalogue, batch: Batc
     assert read(lambda c: predictions.newest_batch(c, catalogue)) == 3
     assert read(lambda c: predictions.newest_time(c, catalogue)) == 50 * SECOND
     assert read(lambda c: predictions.stored_counts(c, model)) == [("1", 0, 3), ("2", 2, 1)]
-
-
-def exported(database: Database, model: Model, start: int, end: int, known: int) -> list[dict[str, Any]]:
-    path = str(database.exports / "rows.parquet")
-    rows = database.read(lambda c: predictions.export_labelled(c, model, start, end, known, path)).result()
-    connection = duckdb.connect()
-    result = connection.execute("SELECT * FROM read_parquet(?)", [path])
-    names = [str(column[0]) for column in result.description or ()]
-    found = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-    connection.close()
-    assert len(found) == rows
-    return found
-
-
-def test_export_reads_back(database: Database, catalogue: Catalogue, batch: Batch, truths: Truths, put: Put) -> None:
-    put(
-        batch(
-            {"amount": [1.0, 2.0, None, 4.0], 'a "quoted"; name': ["x", None, "z", "w"]},
-            ids=["a", "b", "c", "d"],
-            outputs={"prediction": [0.1, 0.2, 0.3, 0.4]},
-        ),
-        batch({"amount": [9.0]}, ids=["a"], role=pb.SHADOW, version="2", outputs={"prediction": [0.9]}),
-        truths=[truths({"a": 1, "b": 0, "c": 1, "nobody": 1}, known=100 * SECOND), truths({"d": 1}, known=DAY)],
-    )
-    rows = exported(database, catalogue.models["fraud"], 0, DAY, 200 * SECOND)
-
-    assert [row["id"] for row in rows] == ["a", "b", "c"]
-    assert [row["amount"] for row in rows] == [1.0, 2.0, None]
-    assert [row['a "quoted"; name'] for row in rows] == ["x", None, "z"]
-    assert [float(row["label"]) for row in rows] == [1, 0, 1]
-    assert [row["output.prediction"] for row in rows] == [0.1, 0.2, 0.3]
-    assert [row["version"] for row in rows] == ["1"] * 3
-    assert rows[0]["time"].isoformat() == "1970-01-01T00:00:01"
-
-
-def test_export_is_of_its_window_and_what_was_known(
-    database: Database, catalogue: Catalogue, batch: Batch, truths: Truths, put: Put
-) -> None:
-    put(
-        batch({"x": [1.0, 2.0, 3.0, 4.0]}, ids=["a", "b", "c", "d"]),
-        truths=[truths({"a": 0, "b": 0, "c": 0, "d": 0}, known=50 * SECOND), truths({"b": 1}, known=60 * SECOND)],
-    )
-    model = catalogue.models["fraud"]
-
-    def labels(start: int, end: int, known: int) -> dict[str, float]:
-        return {row["id"]: float(row["label"]) for row in exported(database, model, start, end, known)}
-
-    assert labels(2 * SECOND, 4 * SECOND, 55 * SECOND) == {"b": 0, "c": 0}
-    assert labels(2 * SECOND, 4 * SECOND, 60 * SECOND) == {"b": 1, "c": 0}
-    assert labels(0, DAY, 49 * SECOND) == {}
-
-
-def test_export_of_names_that_are_taken(
-    database: Database, catalogue: Catalogue, batch: Batch, truths: Truths, put: Put
-) -> None:
-    features = {"id": [7.0], "time": [8.0], "label": ["feature"], "version": [9.0], "Amount": [1.0], "amount": [2.0]}
-    put(batch(features, ids=["a"]), truths=[truths({"a": "truth"})])
-
-    [row] = exported(database, catalogue.models["fraud"], 0, DAY, DAY)
-
-    assert (row["id"], row["label"], row["version"]) == ("a", "truth", "1")
-    assert set(map(str, row.values())) >= {"7.0", "8.0", "9.0", "1.0", "2.0", "feature"}
-
-
-def test_export_keeps_texts_beside_numbers(
-    database: Database, catalogue: Catalogue, batch: Batch, truths: Truths, put: Put
-) -> None:
-    put(batch({"x": [1.5, "two", None]}, ids=["a", "b", "c"]), truths=[truths({"a": 1, "b": 1, "c": 0})])
-    rows = exported(database, catalogue.models["fraud"], 0, DAY, DAY)
-    assert [row["x"] for row in rows] == ["1.5", "two", None]
 
 
 def test_filled_holds_what_is_missing_as_such() -> None:

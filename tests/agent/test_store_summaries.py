@@ -169,3 +169,39 @@ def test_changes_of_level(said: Callable[..., None], read: Run) -> None:
 
     assert changes(0) == [(1, "OK", None), (3, "WARNING", "OK"), (5, "CRITICAL", "WARNING"), (6, "OK", "CRITICAL")]
     assert changes(3 * MINUTE) == [(5, "CRITICAL", "WARNING"), (6, "OK", "CRITICAL")]
+
+
+DAY = 24 * 60 * MINUTE
+
+
+def test_of_old_verdicts_the_ends_of_each_run_stay(said: Callable[..., None], read: Run, write: Run) -> None:
+    levels = [OK, OK, OK, WARNING, WARNING, CRITICAL, CRITICAL, CRITICAL, OK, OK, OK, OK]
+    for at, level in enumerate(levels, 1):
+        said(verdict(at * DAY, level))
+        said(verdict(at * DAY, OK, check="performance"))
+    before = read(lambda c: verdicts.changes(c, 0))
+
+    assert write(lambda c: verdicts.expire(c, 10 * DAY, 12 * DAY)) == 2 + 8
+    assert read(lambda c: verdicts.changes(c, 0)) == before
+    assert read(lambda c: verdicts.last_critical(c, 1, 1, "drift")) == 8 * DAY
+    assert read(lambda c: verdicts.recent(c, 1, 1, "drift", 3)) == [(OK, OK)] * 3
+    times = read(lambda c: c.execute("SELECT time FROM verdicts WHERE \"check\" = 'drift' ORDER BY time").fetchall())
+    assert [time // DAY for (time,) in times] == [1, 3, 4, 5, 6, 8, 9, 10, 11, 12]
+    assert write(lambda c: verdicts.expire(c, 10 * DAY, 12 * DAY)) == 0
+
+    assert write(lambda c: verdicts.expire(c, 10 * DAY, 405 * DAY + 1)) == 4 + 1
+    assert read(verdicts.newest)[0]["time"] == 12 * DAY
+
+
+def test_verdicts_are_bounded_in_number(
+    said: Callable[..., None], read: Run, write: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verdicts, "MOST", 4)
+    for at in range(1, 21):
+        said(verdict(at * MINUTE, OK))
+    write(lambda c: verdicts.expire(c, 0, 20 * MINUTE))
+    assert read(verdicts.counts)["OK"] == 4  # the first of the run was among those beyond twice as many
+    for at in range(21, 41):
+        said(verdict(at * MINUTE, (OK, WARNING)[at % 2]))
+    write(lambda c: verdicts.expire(c, 0, 40 * MINUTE))
+    assert sum(read(verdicts.counts).values()) == 8

@@ -9,7 +9,7 @@ import argparse
 import json
 import platform
 
-from tests.bench import away, durable, import_cost, in_path, many_rows, processor
+from tests.bench import away, durable, footprint, import_cost, in_path, many_rows, processor, relay
 from tests.bench.line import Line
 
 SUITES = {
@@ -19,6 +19,8 @@ SUITES = {
     "processor": processor.run,
     "import_cost": import_cost.run,
     "durable": durable.run,
+    "relay": relay.run,
+    "footprint": footprint.run,
 }
 
 

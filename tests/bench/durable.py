@@ -35,21 +35,21 @@ Columns = Mapping[str, Array]  # floats with NaN, or objects with None, where mi
 
 
 def run() -> Iterator[Line]:
-    floats, mixed = _floats(20), _mixed()
+    numbers, mixed = floats(20), _mixed()
     with (
         tempfile.TemporaryDirectory() as folder,
         agent(Path(folder)) as address,
         ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as pool,
     ):
         inserted = {
-            "bulk insert": partial(_bulk_insert, floats),
+            "bulk insert": partial(_bulk_insert, numbers),
             "bulk insert, mixed": partial(_bulk_insert, mixed),
         }
         reported: dict[str, tuple[Callable[[], float], str, str]] = {
-            "one producer": (partial(_report, address, floats, 1), "bulk insert", ">= 0.7"),
-            "one producer, four reports on their way": (partial(_report, address, floats, 4), "bulk insert", ">= 0.7"),
-            "100 producers in 4 processes": (partial(_crowd, pool, address, floats), "bulk insert", ">= 0.5"),
-            "one producer, mixed columns": (partial(_report, address, mixed, 1), "bulk insert, mixed", ">= 0.5"),
+            "one producer": (partial(report, address, numbers, 1), "bulk insert", ">= 0.7"),
+            "one producer, four reports on their way": (partial(report, address, numbers, 4), "bulk insert", ">= 0.7"),
+            "100 producers in 4 processes": (partial(_crowd, pool, address, numbers), "bulk insert", ">= 0.5"),
+            "one producer, mixed columns": (partial(report, address, mixed, 1), "bulk insert, mixed", ">= 0.5"),
         }
         sides = inserted | {name: side for name, (side, _, _) in reported.items()}
         taken: dict[str, list[float]] = {name: [] for name in sides}
@@ -63,9 +63,9 @@ def run() -> Iterator[Line]:
         yield Line("durable", f"agent, {name}", rates[name], "rows/s", base, rates[name] / rates[base], target)
 
 
-def _floats(count: int) -> Columns:
+def floats(count: int, rows: int = ROWS) -> Columns:
     rng = np.random.default_rng(7)
-    return {f"n{i}": rng.normal(size=ROWS) for i in range(count)}
+    return {f"n{i}": rng.normal(size=rows) for i in range(count)}
 
 
 def _mixed() -> Columns:
@@ -74,7 +74,7 @@ def _mixed() -> Columns:
     words = np.array([f"category {i}" for i in range(20)], object)
     texts = {f"t{i}": words[rng.integers(0, len(words), ROWS)] for i in range(5)}
     booleans = {f"b{i}": rng.integers(0, 2, ROWS).astype(float) for i in range(5)}
-    columns = {**_floats(10), **texts, **booleans}
+    columns = {**floats(10), **texts, **booleans}
     for values in columns.values():
         values[rng.random(ROWS) < 0.05] = None if values.dtype == object else np.nan
     return columns
@@ -89,8 +89,8 @@ def _bulk_insert(columns: Columns) -> float:
     with tempfile.TemporaryDirectory() as folder, duckdb.connect(f"{folder}/plain.duckdb") as connection:
         connection.execute(f"CREATE TABLE rows (time BIGINT, id VARCHAR, {declared})")
         started = time.perf_counter()
-        for report in range(REPORTS):
-            ids[:] = [f"p-{report}-{row}" for row in range(ROWS)]
+        for number in range(REPORTS):
+            ids[:] = [f"p-{number}-{row}" for row in range(ROWS)]
             connection.register("incoming", {"time": np.arange(ROWS), "id": ids, **shown})
             connection.execute(f"INSERT INTO rows ({names}) SELECT {names} FROM incoming")
             connection.unregister("incoming")
@@ -100,7 +100,7 @@ def _bulk_insert(columns: Columns) -> float:
 _names = itertools.count()
 
 
-def _report(address: str, columns: Columns, width: int) -> float:
+def report(address: str, columns: Columns, width: int) -> float:
     """`width` lanes, each a producer to the agent, from one process."""
     model = "mixed" if any(values.dtype == object for values in columns.values()) else "floats"
     lanes = [_payloads(f"one-{next(_names)}", model, columns, REPORTS // width) for _ in range(width)]
@@ -150,16 +150,22 @@ def _send(call: Callable[..., object], payload: bytes) -> None:
             return
 
 
+def payload(producer: str, seq: int, model: str, features: Sequence[pb.Column], rows: int, start: int = 0) -> bytes:
+    """A report of one batch, encoded; its first row's time is `start`, in microseconds since 1970 UTC."""
+    counters = np.arange((seq - 1) * rows, seq * rows)
+    batch = pb.Batch(model=model, version="1", rows=rows, features=features)
+    batch.times, batch.ids.counters = (start + counters).astype("<i8").tobytes(), counters.astype("<u8").tobytes()
+    batch.ids.prefix = producer
+    return pb.ReportRequest(producer_id=producer, seq=seq, batches=[batch]).SerializeToString()
+
+
 def _payloads(producer: str, model: str, columns: Columns, reports: int) -> list[bytes]:
-    features = [_column(name, values) for name, values in columns.items()]
-    payloads = []
-    for report in range(reports):
-        counters = np.arange(report * ROWS, (report + 1) * ROWS)
-        batch = pb.Batch(model=model, version="1", rows=ROWS, features=features)
-        batch.times, batch.ids.counters = counters.astype("<i8").tobytes(), counters.astype("<u8").tobytes()
-        batch.ids.prefix = producer
-        payloads.append(pb.ReportRequest(producer_id=producer, seq=report + 1, batches=[batch]).SerializeToString())
-    return payloads
+    features = encoded(columns)
+    return [payload(producer, report + 1, model, features, ROWS) for report in range(reports)]
+
+
+def encoded(columns: Columns) -> list[pb.Column]:
+    return [_column(name, values) for name, values in columns.items()]
 
 
 def _column(name: str, values: Array) -> pb.Column:

@@ -10,7 +10,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`value` in `unit`; `ratio` is value / base, `target` what the ratio should keep ("<= 0.1"), if anything."""
+    """`value` in `unit`; `ratio` is value / base. `target` is what the ratio should keep ("<= 0.1"), or the value where
+    there is no ratio.
+    """
 
     suite: str
     name: str
@@ -20,14 +22,23 @@ class Line:
     ratio: float | None = None
     target: str = ""
 
+    @property
+    def met(self) -> bool | None:
+        """Whether the target is kept; None where there is none."""
+        if not self.target:
+            return None
+        sign, bound = self.target.split()
+        found = self.value if self.ratio is None else self.ratio
+        return found <= float(bound) if sign == "<=" else found >= float(bound)
+
     def document(self) -> dict[str, object]:
-        return asdict(self)
+        return asdict(self) | {"met": self.met}
 
     def __str__(self) -> str:
         text = f"{self.suite:9} {self.name:44} {self.value:14,.3f} {self.unit}"
         if self.ratio is not None:
             text += f"   {self.ratio:8.4f} x {self.base}"
-        return text + (f"   (aim {self.target})" if self.target else "")
+        return text + (f"   (aim {self.target}: {'met' if self.met else 'not met'})" if self.target else "")
 
 
 def per_call(function: Callable[[Any], object], argument: object, calls: int) -> float:

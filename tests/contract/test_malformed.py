@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 
 from tenure_agent.blocks import LATEST, MAX_CATEGORIES, MAX_TEXT, Malformed
 from tenure_agent.wire import (
+    MAX_COLUMNS,
     MAX_LOSSES,
     MAX_PARTS,
     MAX_PREFIX,
@@ -164,6 +165,10 @@ LIMITS = {
     "a long text": (texts((0, 1, 0), ["a", LONG]), "text_too_long"),
     "a long id": (change(ids=pb.Ids(texts=["A", "B", LONG])), "text_too_long"),
     "a long prefix": (change(ids=pb.Ids(prefix="p" * (MAX_PREFIX + 1), counters=INTS)), "text_too_long"),
+    "many columns": (
+        lambda message: message.features.extend([message.features[0]] * MAX_COLUMNS),
+        "too_many_columns",
+    ),
     "many categories": (texts((0, 1, 0), ["a"] * (MAX_CATEGORIES + 1)), "too_many_categories"),
 }
 

@@ -20,7 +20,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tenure_agent.asking import ask
-from tenure_agent.config import Config, load_config
+from tenure_agent.config import Config, load_config, parse_config
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -192,6 +192,23 @@ def test_the_server_answers_without_an_agent(tmp_path: Path) -> None:
             post(f"{url}/predict", {"order_id": "A18"})
         with refused.value as answer:
             assert answer.code == 400
+
+
+def test_the_relay_of_a_pod_meets_its_server_and_knows_its_hub() -> None:
+    config = parse_config(
+        YAML(typ="safe").load(load(DEPLOY / "kubernetes/relay-config.yaml")["data"]["tenure.yaml"]), ""
+    )
+    pod = load(DEPLOY / "kubernetes/relay.yaml")["spec"]["template"]["spec"]
+    (relay,), (server,) = pod["initContainers"], pod["containers"]
+    mounted = {one["mountPath"]: one["name"] for one in relay["volumeMounts"]}
+    assert server["env"] == [{"name": "TENURE_AGENT", "value": config.listen}]
+    assert {one["mountPath"] for one in server["volumeMounts"]} <= set(mounted)
+    assert {str(Path(file).parent) for file in config.upstream.files().values()} | {
+        str(config.store.path.parent)
+    } <= set(mounted)
+    assert set(mounted.values()) == {volume["name"] for volume in pod["volumes"]}
+    assert relay["startupProbe"]["httpGet"]["port"] == config.http_address[1]
+    assert relay["restartPolicy"] == "Always"
 
 
 def test_the_example_configuration_loads() -> None:

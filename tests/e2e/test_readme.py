@@ -21,8 +21,9 @@ import tenure_agent.metrics
 from tenure import Settings
 from tenure.testing import MemoryTransport
 from tenure_agent.cli import main
-from tenure_agent.config import Config, ModelConfig, parse_config
+from tenure_agent.config import Config, parse_config
 from tenure_agent.detectors import DETECTORS
+from tenure_agent.model_config import ModelConfig
 from tenure_agent.units import read_duration, show_size
 
 ROOT = Path(__file__).parents[2]
@@ -80,9 +81,9 @@ def test_console_blocks_are_commands_that_exist() -> None:
 
 
 def test_the_configuration_example_is_accepted() -> None:
-    [text] = _blocks("yaml")
-    config = parse_config(YAML(typ="safe", pure=True).load(text), "README.md")
-    assert config.model("fraud_detector").performance.minimum == 0.88
+    [whole, relay] = [parse_config(YAML(typ="safe", pure=True).load(text), "README.md") for text in _blocks("yaml")]
+    assert whole.model("fraud_detector").performance.minimum == 0.88
+    assert relay.upstream.address == "tls://tenure-hub:50051"
 
 
 def test_the_configuration_table_names_every_key_and_its_default() -> None:

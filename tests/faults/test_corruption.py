@@ -42,7 +42,7 @@ def base(started: Callable[..., Any]) -> Path:
             agent.kill()
         else:
             agent.stop()
-            agent.restart()
+            agent.start()
     folder: Path = agent.database.parent
     assert (folder / "t.duckdb").stat().st_size > 100_000
     assert (folder / "t.duckdb.wal").stat().st_size > 100_000
@@ -105,6 +105,40 @@ def test_damaged_anywhere_it_comes_up_and_goes_on(base: Path, tmp_path: Path) ->
         shutil.rmtree(folder)
     print(f"{FLIPS} damaged stores, the slowest start {slowest:.2f} s")
     assert slowest < 20  # 2 s on a quiet machine
+
+
+def test_a_log_that_ends_early_without_a_word_is_counted(started: Callable[..., Any], traffic: Any) -> None:
+    """DuckDB takes zeros where an entry of its log should begin for the log's end: the producers know better."""
+    agent = started()
+    flow = traffic(agent)
+    flow.until_acked(5000)
+    agent.kill()
+    log = agent.database.with_name("t.duckdb.wal")
+    content = bytearray(log.read_bytes())
+    at = entries(content)[-20]
+    content[at : at + 4096] = bytes(len(content[at : at + 4096]))
+    log.write_bytes(content)
+    acked = flow.acked()
+    agent.start()
+    assert ask(agent.address, "status")["store"]["set_aside"] == []
+    flow.until_acked()
+    assert agent.metric("tenure_lost_after_ack_reports_total") > 0
+    assert agent.metric("tenure_missed_reports_total") == 0
+    total = flow.end()
+    assert total > acked
+    assert 0 < ask(agent.address, "status")["stored"] < total
+
+
+def entries(log: bytearray) -> list[int]:
+    """Where each entry of a log of DuckDB's begins: a length and a checksum of 8 bytes each, then so many bytes."""
+    for first in range(100):
+        found, at = [], first
+        while at + 16 <= len(log) and (size := int.from_bytes(log[at : at + 8], "little")):
+            found.append(at)
+            at += 16 + size
+        if at == len(log):
+            return found
+    raise AssertionError("no log of DuckDB's")
 
 
 def survivors(agent: Agent) -> int:

@@ -1,10 +1,13 @@
-"""A hung agent: four threads call on, nothing waits for it, every row is accounted for, memory stays bounded."""
+"""A hung agent: the host's threads call on, nothing waits for it, every row is accounted for, memory stays bounded."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
+import duckdb
 import pytest
 
 CALLS = 50_000
@@ -65,3 +68,27 @@ def test_four_threads_against_a_hung_agent(tmp_path: os.PathLike[str]) -> None:
     ended = time.monotonic()
     assert done.returncode == 0, done.stderr
     assert ended - float(done.stdout) < 2.0  # the exit, with its queue full and nobody answering
+
+
+def test_stopped_for_five_seconds_it_goes_on_and_nothing_is_lost_uncounted(started: Any, traffic: Any) -> None:
+    agent = started()
+    roomy, tight = traffic(agent, "roomy"), traffic(agent, "tight", queue_bytes=64 << 10, queue_rows=1000)
+    for flow in (roomy, tight):
+        flow.until_acked()
+        flow.slowest = 0.0
+    agent.signal(signal.SIGSTOP)
+    time.sleep(5)
+    for flow in (roomy, tight):
+        assert flow.slowest < 2.0, "a call waited for the agent"
+        flow.acked()
+    agent.signal(signal.SIGCONT)
+    for flow in (roomy, tight):
+        flow.until_acked()
+    acked = tight.end()
+    dropped = tight.monitor.stats().dropped
+    assert set(dropped) == {"queue_full"}
+    roomy.stored_once()
+    with duckdb.connect(str(agent.database), read_only=True) as connection:
+        query = "SELECT count(*), count(DISTINCT id) FROM rows_{} WHERE id IS NOT NULL"
+        (number,) = connection.execute("SELECT model FROM models WHERE name = 'tight'").fetchall()[0]
+        assert connection.execute(query.format(number)).fetchone() == (acked, acked)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tenure.backlog import Stats
+from tenure.backoff import Backoff
 from tenure.batcher import Batcher
 from tenure.capture import Row, Stream, Table, Truth
 from tenure.errors import TransportError
@@ -115,6 +116,22 @@ def test_tables_reserve_their_ids(make: Make) -> None:
     batcher = make(Agent())
 
     assert [batcher.reserve(rows) for rows in (3, 1, 5)] == [TABLE_COUNTERS, TABLE_COUNTERS + 3, TABLE_COUNTERS + 4]
+
+
+def test_an_ack_ends_the_pauses_growth_even_where_more_waits(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = Agent(*["be away"] * 4, "take", "be away", "be away")
+    failures: list[int] = []
+
+    def seconds(_: Backoff, in_a_row: int) -> float:
+        failures.append(in_a_row)
+        return 0.0
+
+    monkeypatch.setattr(Backoff, "seconds", seconds)
+    batcher = make(agent, batch_bytes=400)
+    batcher.put(Truth("m", "A" * 300, 1, None, 7))  # a report for each
+    batcher.put(Truth("m", "B" * 300, 1, None, 7))
+    assert batcher.flush(DEADLINE)
+    assert failures == [1, 2, 3, 4, 1, 2]
 
 
 @pytest.mark.parametrize("act", ["be away", "lose the ack", "ack less", "crash"])

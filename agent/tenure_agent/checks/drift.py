@@ -106,7 +106,7 @@ def _significant(measured: Sequence[Measurement]) -> Array:
     """bool (columns): which differ from the reference beyond chance, were rows independent."""
     p_values = np.stack([found.p_value for found in measured])
     rejected = benjamini_hochberg(p_values.ravel(), FALSE_DISCOVERY_RATE).reshape(p_values.shape)
-    found: Array = rejected.any(0)
+    found: Array = np.asarray(rejected.any(axis=0))
     return found
 
 

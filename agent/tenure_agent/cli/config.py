@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,8 +13,9 @@ import click
 from ruamel.yaml import YAML
 
 from tenure.errors import SettingError
-from tenure_agent.config import Config, ModelConfig, load_config
+from tenure_agent.config import Config, load_config
 from tenure_agent.faults import ConfigError, Fault, refused
+from tenure_agent.model_config import ModelConfig
 
 FILE = click.Path(path_type=Path)
 
@@ -75,10 +77,13 @@ def shown(section: Config | ModelConfig) -> dict[str, Any]:
 
 
 def _file_faults(loaded: Config) -> list[SettingError]:
+    from tenure_agent import relay  # noqa: PLC0415  # grpc
     from tenure_agent.access import file_faults  # noqa: PLC0415  # grpc
     from tenure_agent.control.webhook import read_secret  # noqa: PLC0415
 
-    found = file_faults(loaded.access)
+    found = [*file_faults(loaded.access), *relay.file_faults(loaded.upstream)]
+    if loaded.archive.bucket is not None and find_spec("s3fs") is None:
+        found.append(SettingError("archive.url", loaded.archive.url, "pip install 'tenure[s3]'"))
     if loaded.control.secret_file is not None:
         try:
             read_secret(loaded.control.secret_file)

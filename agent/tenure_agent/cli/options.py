@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,9 +33,20 @@ def answer(
     agent: str | None, config: Path | None, verb: str, arguments: dict[str, Any] | None = None, timeout: float = 60.0
 ) -> Any:
     """What the agent says to a verb; its refusal is the command's error."""
+    with asked(agent, config) as asking:
+        return asking.ask(verb, arguments, timeout)
+
+
+@contextmanager
+def asked(agent: str | None, config: Path | None) -> Iterator[asking.Asking]:
+    """The agent, to be asked more than once; its refusals are the command's errors."""
     address, credentials = _found(agent, config)
     try:
-        return asking.ask(address, verb, arguments, timeout=timeout, credentials=credentials)
+        found = asking.Asking(address, credentials)
+        try:
+            yield found
+        finally:
+            found.close()
     except asking.NoAnswer as error:
         raise click.ClickException(str(error)) from None
 

@@ -14,6 +14,7 @@ from tenure_agent.control.webhook import body_of, signed_headers
 from tenure_agent.metrics import Metrics
 from tenure_agent.records import MICROS
 from tenure_agent.store import Database, decisions
+from tenure_agent.store.database import Cursor
 from tenure_agent.store.decisions import Letter
 
 logger = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class Outbox:
             while True:
                 self._wake.clear()
                 try:
-                    for letter in await self._database.async_read(lambda cursor: decisions.due(cursor, self._clock())):
+                    for letter in await self._database.async_read(self._due):
                         await self._deliver(session, letter)
                 except Exception:
                     logger.exception("the outbox failed; it goes on")
@@ -79,6 +80,9 @@ class Outbox:
                     await with_timeout
                 except TimeoutError:
                     continue
+
+    def _due(self, cursor: Cursor) -> list[Letter]:
+        return decisions.due(cursor, self._clock(), round(MOST_DELAY * MICROS))
 
     async def _deliver(self, session: aiohttp.ClientSession, letter: Letter) -> None:
         error, final = await self._post(session, letter)

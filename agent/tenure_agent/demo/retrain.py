@@ -8,13 +8,14 @@ from __future__ import annotations
 import datetime as dt
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from tenure.lifecycle import Evidence, Stage, close, no_worse_than, successor
-from tenure_agent.asking import ask
+from tenure_agent.asking import Asking
 from tenure_agent.demo.flights import CATEGORIES, NUMBERS
 from tenure_agent.demo.model import LateModel
 from tenure_agent.demo.registry import MODEL, Registry
@@ -63,9 +64,13 @@ def retrain(registry: Registry, address: str, decision: dict[str, Any]) -> dict[
 
 def labelled_rows(address: str, start: dt.datetime, end: dt.datetime) -> pd.DataFrame:
     """What was served and labelled by `end`, as the agent kept it, in the order the truth became known."""
-    arguments = {"model": MODEL, "start": micros(start), "end": micros(end)}
-    exported = ask(address, "export", arguments)
-    rows = _read_parquet(Path(exported["path"]))
+    arguments = {"model": MODEL, "start": micros(start), "end": micros(end), "known": micros(end)}
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "rows.parquet"
+        asking = Asking(address)
+        asking.export(arguments, out)
+        asking.close()
+        rows = _read_parquet(out)
     rows = rows.rename(columns={"label": "late", "output.prediction": "said"})
     rows["known"] = pd.to_datetime(rows.known, utc=True)
     numeric = ["late", "said", "hour", "weekday", *NUMBERS]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import duckdb
+
 from tenure_agent.store.database import Cursor
 
 MAX_MODELS, MAX_VERSIONS, MAX_COLUMNS, MAX_NAME = 100, 1000, 2000, 256
@@ -52,7 +54,13 @@ class Model:
 
 
 class Catalogue:
-    """All names this store has seen. Changed only in the writer thread; read anywhere."""
+    """All names this store has seen. Changed only in the writer thread; read anywhere.
+
+    Raises
+    ------
+    duckdb.Error
+        Their numbers are not those that were given: the file is damaged where DuckDB does not see it.
+    """
 
     def __init__(self, cursor: Cursor) -> None:
         self.models: dict[str, Model] = {}
@@ -62,12 +70,23 @@ class Catalogue:
         for model, version, name in cursor.execute(
             "SELECT model, version, name FROM versions ORDER BY model, version"
         ).fetchall():
+            _check_number(model in by_number and version > 0)
             by_number[model].versions[name] = version
         for model, number, name, part, kind in cursor.execute(
             "SELECT model, number, name, part, kind FROM columns ORDER BY model, number"
         ).fetchall():
+            _check_number(model in by_number and number > 0)
             column = by_number[model].columns.setdefault((part, name), Column(number, name, part))
             column.kinds.add(kind)
+
+    def make_tables(self, cursor: Cursor) -> None:
+        """Tables for the rows of all models, as in a store that knows their names and has none of their rows."""
+        for model in self.models.values():
+            _make_table(cursor, model)
+            for column in model.columns.values():
+                for text in (False, True):
+                    if column.has_texts if text else column.has_numbers:
+                        _add_column(cursor, model, column.number, text=text)
 
     def by_number(self, number: int) -> Model:
         return next(model for model in self.models.values() if model.number == number)
@@ -81,10 +100,7 @@ class Catalogue:
                 raise LimitReached("too_many_models")
             model = Model(len(self.models) + 1, name)
             cursor.execute("INSERT INTO models VALUES (?, ?, ?)", [model.number, name, now])
-            cursor.execute(
-                f"CREATE TABLE {model.table} (batch BIGINT, time BIGINT, version INTEGER, role UTINYINT, id VARCHAR, "
-                "latency FLOAT, error VARCHAR)"
-            )
+            _make_table(cursor, model)
             self.models[name] = model
         return model
 
@@ -111,14 +127,30 @@ class Catalogue:
         if kind not in column.kinds:
             text = kind == "TEXT"
             if not (column.has_texts if text else column.has_numbers):
-                stored = f"t{column.number} VARCHAR" if text else f"n{column.number} DOUBLE"
-                cursor.execute(f"ALTER TABLE {model.table} ADD COLUMN {stored}")
+                _add_column(cursor, model, column.number, text=text)
             cursor.execute(
                 "INSERT INTO columns VALUES (?, ?, ?, ?, ?, ?)", [model.number, column.number, name, part, kind, now]
             )
             model.columns[part, name] = column
             column.kinds.add(kind)
         return column
+
+
+def _check_number(given: bool) -> None:
+    if not given:
+        raise duckdb.Error("corrupt: a name with a number that was never given")
+
+
+def _make_table(cursor: Cursor, model: Model) -> None:
+    cursor.execute(
+        f"CREATE TABLE {model.table} (batch BIGINT, time BIGINT, version INTEGER, role UTINYINT, id VARCHAR, "
+        "latency FLOAT, error VARCHAR)"
+    )
+
+
+def _add_column(cursor: Cursor, model: Model, number: int, *, text: bool) -> None:
+    stored = f"t{number} VARCHAR" if text else f"n{number} DOUBLE"
+    cursor.execute(f"ALTER TABLE {model.table} ADD COLUMN {stored}")
 
 
 def _check_name(name: str, what: str) -> None:

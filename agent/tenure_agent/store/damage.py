@@ -44,6 +44,14 @@ def unreadable(error: duckdb.Error) -> bool:
     return isinstance(error, duckdb.SerializationException) or (_says(error, BROKEN) and not out_of_room(error))
 
 
+def told(error: duckdb.Error | StoreLost) -> str:
+    """An error as a log may carry it: DuckDB's own words may quote a row, those about files and memory do not."""
+    if isinstance(error, StoreLost | duckdb.IOException | duckdb.OutOfMemoryException):
+        return str(error).splitlines()[0]
+    why = "no room on the disk" if out_of_room(error) else "its bytes do not add up" if unreadable(error) else ""
+    return f"{type(error).__name__}: {why}" if why else type(error).__name__
+
+
 def out_of_room(error: duckdb.Error) -> bool:
     """Whether the disk is full."""
     return _says(error, FULL)

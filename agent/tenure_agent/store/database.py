@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,13 +20,13 @@ from tenure_agent.store.connection import Connection, Cursor
 from tenure_agent.store.damage import StoreFull, StoreLost
 from tenure_agent.store.lock import DatabaseLocked, lock
 from tenure_agent.store.room import Room
+from tenure_agent.store.schema import SCHEMA, migrate
 
 __all__ = ["SCHEMA", "Cursor", "Database", "DatabaseLocked", "StoreFull", "StoreLost", "reusable_bytes"]
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-SCHEMA = 1
 READERS = 2
 
 
@@ -60,7 +59,7 @@ class Database:
         self,
         path: Path,
         *,
-        memory: int = 128 << 20,
+        memory: int = 96 << 20,
         threads: int = 1,
         floor: int = 0,
         clock: Callable[[], float] = time.time,
@@ -68,6 +67,7 @@ class Database:
         self.path = path.absolute()
         self.exports = self.path.with_name(self.path.name + ".exports")
         self.on_lost: Callable[[], object] = lambda: None
+        self.aside: Path | None = None
         self._clock = clock
         self._lost: StoreLost | None = None
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,13 +90,13 @@ class Database:
         while True:
             try:
                 self._connection.open()
-                self._run(_migrate)
+                self._run(migrate)
             except duckdb.Error as error:
                 self._connection.close()
                 if not damage.unreadable(error):
-                    told = str(error).splitlines()[0]
                     raise TenureError(
-                        f"store.path: {str(self.path)!r} cannot be opened ({told}). Try: another store.path"
+                        f"store.path: {str(self.path)!r} cannot be opened ({damage.told(error)}). "
+                        "Try: another store.path"
                     ) from None
                 self._set_aside(error)
             else:
@@ -105,7 +105,8 @@ class Database:
     def _set_aside(self, error: duckdb.Error | StoreLost) -> None:
         log_only = isinstance(error, duckdb.Error) and damage.log_is_at_fault(error)
         name = damage.set_aside(self.path, self._clock(), log_only=log_only)
-        told = {"why": str(error).splitlines()[0], "path": str(name)}
+        self.aside = self.aside if log_only else name
+        told = {"why": damage.told(error), "path": str(name)}
         logger.error("the store cannot be read (%(why)s); set aside as %(path)s", told)
 
     def write(self, work: Callable[[Cursor], T], *, into_floor: bool = False) -> Future[T]:
@@ -206,12 +207,12 @@ class Database:
     def _heal(self, error: duckdb.Error, generation: int) -> None:
         """A fatal error leaves DuckDB useless until it is closed; the next query opens it again."""
         if isinstance(error, duckdb.FatalException | duckdb.InternalException):
-            logger.error("the store is opened again: %(why)s", {"why": str(error).splitlines()[0]})
+            logger.error("the store is opened again: %(why)s", {"why": damage.told(error)})
             self._connection.close(generation)
 
     def _lose(self, error: duckdb.Error) -> StoreLost:
         if self._lost is None:
-            self._lost = StoreLost(f"store.path: {str(self.path)!r} cannot be read ({str(error).splitlines()[0]})")
+            self._lost = StoreLost(f"store.path: {str(self.path)!r} cannot be read ({damage.told(error)})")
             self.on_lost()
         return self._lost
 
@@ -241,7 +242,7 @@ class Database:
                 cursor.execute("CHECKPOINT")
         except duckdb.Error as error:  # the log holds everything
             self._heal(error, generation)
-            logger.warning("no checkpoint for now: %(why)s", {"why": str(error).splitlines()[0]})
+            logger.warning("no checkpoint for now: %(why)s", {"why": damage.told(error)})
 
     @property
     def lost(self) -> bool:
@@ -249,7 +250,7 @@ class Database:
         return self._lost is not None
 
     def replace(self) -> None:
-        """Set a lost file aside and go on with a new one."""
+        """Set a lost file aside and go on with a new one; `aside` names it until somebody has taken what is left of it."""
         self._connection.close()
         if self._lost is not None:
             self._set_aside(self._lost)
@@ -278,16 +279,3 @@ def reusable_bytes(cursor: Cursor) -> int:
     """Bytes inside the file that deleted rows have left."""
     found = cursor.execute("SELECT block_size * free_blocks FROM pragma_database_size()").fetchone()
     return int(found[0]) if found is not None else 0
-
-
-def _migrate(cursor: Cursor) -> None:
-    tables = {name for (name,) in cursor.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    if not tables:
-        cursor.execute(resources.files("tenure_agent.store").joinpath("schema.sql").read_text())
-        cursor.execute("INSERT INTO meta VALUES ('schema', ?)", [str(SCHEMA)])
-    elif "meta" not in tables:
-        raise TenureError("store.path: a DuckDB file, and no store of Tenure's. Try: another store.path")
-    version = cursor.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
-    if version is None or int(version[0]) > SCHEMA:
-        found = "none" if version is None else version[0]
-        raise TenureError(f"store.path: schema {found} is newer than this agent's {SCHEMA}. Try: a newer tenure-agent")

@@ -75,10 +75,11 @@ def listed(cursor: Cursor, limit: int = 1000) -> list[Letter]:
     return [_letter(row) for row in reversed(rows)]
 
 
-def due(cursor: Cursor, now: int, limit: int = 20) -> list[Letter]:
-    """Pending decisions to post now, oldest first."""
-    query = f"SELECT {_FIELDS} {_FROM} WHERE d.state = ? AND d.next_attempt <= ? ORDER BY d.time, d.id LIMIT ?"
-    return [_letter(row) for row in cursor.execute(query, [PENDING, now, limit]).fetchall()]
+def due(cursor: Cursor, now: int, most_delay: int, limit: int = 20) -> list[Letter]:
+    """Pending decisions to post now, oldest first; those delayed by more than the most are a wrong clock's."""
+    of = "d.state = ? AND (d.next_attempt <= ? OR d.next_attempt > ?)"
+    query = f"SELECT {_FIELDS} {_FROM} WHERE {of} ORDER BY d.time, d.id LIMIT ?"
+    return [_letter(row) for row in cursor.execute(query, [PENDING, now, now + most_delay, limit]).fetchall()]
 
 
 def mark(cursor: Cursor, id_: str, state: str, attempts: int, next_attempt: int, error: str | None) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from tenure_agent.store import predictions
+from tenure_agent.records import FEATURE
+from tenure_agent.store import archive, predictions
 from tenure_agent.store.catalogue import Catalogue, Model
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.predictions import one
@@ -16,23 +17,30 @@ NOTES = 1000  # of the age allowed at most, kept as pairs of ingest number and t
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much may be kept. Times are in microseconds, sizes in bytes; `horizons` is how long labels of each model
-    (by name) are waited for.
+    """How much may be kept. Times are in microseconds, sizes in bytes; by a model's name, `horizons` is how long after
+    a prediction its label is waited for, `segments` the features whose values are kept with it. `archived` rows only
+    go by age; for room, others do.
     """
 
     age: int
     size: int
     horizons: Mapping[str, int]
+    segments: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    archived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """What one run removed: whole rows, of which `slimmed` left a slim one, outcomes and slim rows."""
+    """What one run removed: whole rows, of which `slimmed` left a slim one, outcomes and slim rows.
+
+    `lost` is how many of the rows and outcomes should have been archived first.
+    """
 
     rows: int = 0
     slimmed: int = 0
     outcomes: int = 0
     pending: int = 0
+    lost: int = 0
 
     def __add__(self, other: Expired) -> Expired:
         return Expired(
@@ -40,6 +48,7 @@ class Expired:
             self.slimmed + other.slimmed,
             self.outcomes + other.outcomes,
             self.pending + other.pending,
+            self.lost + other.lost,
         )
 
 
@@ -51,6 +60,7 @@ def used_bytes(cursor: Cursor) -> int:
 def note(cursor: Cursor, catalogue: Catalogue, age: int, now: int) -> None:
     """Keep that what is stored by now came before now."""
     newest = predictions.newest_batch(cursor, catalogue)
+    cursor.execute("DELETE FROM ages WHERE time > ?", [now])  # the clock was wrong then
     batch, time = one(cursor.execute("SELECT max(batch), max(time) FROM ages"))
     if batch is None or (newest > batch and now - time >= age // NOTES):
         cursor.execute("INSERT INTO ages VALUES (?, ?)", [newest, now])
@@ -74,14 +84,20 @@ def expire(cursor: Cursor, catalogue: Catalogue, limits: Limits, now: int, used:
     for model in models:
         number = f"model = {model.number}"
         alive = "false" if scarce else f"time > {now - limits.horizons.get(model.name, 0):d}"
+        kept = archive.reach(cursor, model.number).archived
+        aged = min(old, kept) if limits.archived else old
         # A version without a reference keeps its rows: the reference is to be taken from them.
-        gone = f"batch <= {much:d} OR (batch <= {old:d} AND version IN (SELECT version FROM refs WHERE {number}))"
+        gone = f"batch <= {much:d} OR (batch <= {aged:d} AND version IN (SELECT version FROM refs WHERE {number}))"
+        told = f"{number} AND batch <= {max(aged, much):d} AND NOT {alive}"
+        early = f"batch > {kept:d} AND batch <= {much:d}" if limits.archived else "false"
         done += Expired(
-            slimmed=_slim(cursor, model, gone, alive),
+            lost=_count(cursor, model.table, early) + _count(cursor, "outcomes", f"{told} AND {early}"),
+            slimmed=_slim(cursor, model, gone, alive, limits.segments.get(model.name, ())),
             rows=_delete(cursor, model.table, gone),
-            outcomes=_delete(cursor, "outcomes", f"{number} AND batch <= {max(old, much):d} AND NOT {alive}"),
+            outcomes=_delete(cursor, "outcomes", told),
             pending=_delete(cursor, "pending", f"{number} AND NOT {alive}"),
         )
+        archive.expired(cursor, model.number, max(aged, much))
     return done
 
 
@@ -110,17 +126,25 @@ def _share_alive(cursor: Cursor, models: list[Model], rows: int) -> float:
     return min(1.0, rows / held) if held else 1.0
 
 
-def _slim(cursor: Cursor, model: Model, gone: str, alive: str) -> int:
+def _slim(cursor: Cursor, model: Model, gone: str, alive: str, segments: Sequence[str]) -> int:
     column = predictions.prediction_column(model)
     if column is None:
         return 0
     number = f"n{column.number}" if column.has_numbers else "NULL"
     text = f"t{column.number}" if column.has_texts else "NULL"
+    by = {name: model.columns[FEATURE, name] for name in segments if (FEATURE, name) in model.columns}
+    values = ", ".join(predictions.value_as_text(of) for of in by.values())
+    kept = f"MAP(?::VARCHAR[], [{values}])" if by else "NULL"
     inserted = cursor.execute(
-        f"INSERT INTO pending SELECT {model.number}, md5_number(id), time, version, role, {number}, {text} "
-        f"FROM {model.table} WHERE ({gone}) AND {alive} AND id IS NOT NULL"
+        f"INSERT INTO pending SELECT {model.number}, md5_number(id), time, version, role, {number}, {text}, {kept} "
+        f"FROM {model.table} WHERE ({gone}) AND {alive} AND id IS NOT NULL",
+        [list(by)] if by else [],
     )
     return int(one(inserted)[0])
+
+
+def _count(cursor: Cursor, table: str, which: str) -> int:
+    return int(one(cursor.execute(f"SELECT count(*) FROM {table} WHERE {which}"))[0])
 
 
 def _delete(cursor: Cursor, table: str, which: str) -> int:

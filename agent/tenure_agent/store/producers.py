@@ -1,13 +1,28 @@
-"""Which reports of which producer are stored: what makes a resend harmless, and a gap visible."""
+"""Which reports of which producer are stored: what makes a resend harmless, and a gap visible.
+
+A process has a line per transaction that stored something of it; the newest one counts. Of processes that ended long ago
+only sums are kept, in the line of the producer without a name.
+"""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, field
+from itertools import chain
 
-from tenure_agent.store.database import Cursor
+from tenure_agent.store.connection import Cursor, parsed
+from tenure_agent.store.predictions import one
 from tenure_agent.wire import Refusal
+
+KNOWN = 100_000  # producers with lines of their own, however long ago they were seen
+FORGOTTEN = ""  # the name all others go by
+LINES = 50_000  # written before they are put together
+AT_ONCE = 32  # lines of a statement
+
+_NEWEST = "row_number() OVER (PARTITION BY producer ORDER BY last_seq DESC, last_seen DESC, rowid DESC) = 1"
+_LINE = "producer, last_seq, rejections, stored, missed, last_seen, lost"
 
 
 @dataclass(slots=True)
@@ -15,7 +30,8 @@ class Producer:
     """One SDK process (or fork).
 
     `last_seq` is the newest report stored, `refused` what was refused of it (a resend gets the same answer),
-    `missed` the reports that never came.
+    `missed` the reports that never came, `lost` those acked that are stored no more, `losses` the rows it told us it
+    lost, by (model, reason).
     """
 
     name: str
@@ -24,51 +40,104 @@ class Producer:
     stored: int = 0
     missed: int = 0
     last_seen: int = 0
+    lost: int = 0
+    losses: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
-def load(cursor: Cursor) -> dict[str, Producer]:
-    """The newest line of each producer."""
-    query = (
-        "SELECT producer, last_seq, rejections, stored, missed, last_seen FROM producers "
-        "QUALIFY row_number() OVER (PARTITION BY producer ORDER BY last_seq DESC, last_seen DESC) = 1"
-    )
-    rows = cursor.execute(query).fetchall()
-    return {
-        name: Producer(name, seq, [Refusal(*one) for one in json.loads(refused)], stored, missed, seen)
-        for name, seq, refused, stored, missed, seen in rows
-    }
+@dataclass(slots=True)
+class Totals:
+    """Of all producers ever: rows stored, reports missed, reports lost after their ack, rows they lost by reason."""
+
+    stored: int = 0
+    missed: int = 0
+    lost: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+def load(cursor: Cursor, most: int = KNOWN) -> dict[str, Producer]:
+    """The producers seen last."""
+    query = f"SELECT {_LINE} FROM producers WHERE producer != ? QUALIFY {_NEWEST} ORDER BY last_seen DESC LIMIT ?"
+    rows = cursor.execute(query, [FORGOTTEN, most]).fetchall()
+    losses: dict[str, dict[tuple[str, str], int]] = {}
+    for name, model, reason, lost in cursor.execute("SELECT producer, model, reason, lost FROM losses").fetchall():
+        losses.setdefault(name, {})[model, reason] = lost
+    return {row[0]: _producer(row, losses.get(row[0], {})) for row in rows}
+
+
+def find(cursor: Cursor, name: str) -> Producer | None:
+    """One that is not among those loaded."""
+    query = f"SELECT {_LINE} FROM producers WHERE producer = ? ORDER BY last_seq DESC, last_seen DESC LIMIT 1"
+    row = cursor.execute(query, [name]).fetchone()
+    if row is None:
+        return None
+    told = cursor.execute("SELECT model, reason, lost FROM losses WHERE producer = ?", [name]).fetchall()
+    return _producer(row, {(model, reason): lost for model, reason, lost in told})
+
+
+def _producer(row: tuple[str, int, str, int, int, int, int], losses: Mapping[tuple[str, str], int]) -> Producer:
+    name, seq, refused, stored, missed, seen, lost = row
+    return Producer(name, seq, [Refusal(*part) for part in json.loads(refused)], stored, missed, seen, lost, losses)
+
+
+def totals(cursor: Cursor) -> Totals:
+    sums = "coalesce(sum(stored), 0), coalesce(sum(missed), 0), coalesce(sum(lost), 0)"
+    found = one(cursor.execute(f"SELECT {sums} FROM (SELECT * FROM producers QUALIFY {_NEWEST})"))
+    dropped = cursor.execute("SELECT reason, sum(lost) FROM losses GROUP BY reason").fetchall()
+    stored, missed, lost = (int(value) for value in found)
+    return Totals(stored, missed, lost, Counter({reason: int(rows) for reason, rows in dropped}))
 
 
 def compact(cursor: Cursor) -> None:
     """Keep the newest line of each producer only."""
-    producers = load(cursor)
-    cursor.execute("DELETE FROM producers")
-    append(cursor, producers.values())
+    last = one(cursor.execute("SELECT max(rowid) FROM producers"))[0]
+    if last is not None:
+        cursor.execute(f"INSERT INTO producers SELECT * FROM producers QUALIFY {_NEWEST}")
+        cursor.execute("DELETE FROM producers WHERE rowid <= ?", [last])
+
+
+def forget(cursor: Cursor, idle: int) -> None:
+    """Add up the producers that are neither among the newest nor seen for long.
+
+    Parameters
+    ----------
+    idle
+        Microseconds without a report after which a producer may be forgotten: its rows have expired by then. Should it
+        come back after all, its reports count as new.
+    """
+    compact(cursor)
+    query = "SELECT last_seen FROM producers WHERE producer != ? ORDER BY last_seen DESC LIMIT 1 OFFSET ?"
+    found = cursor.execute(query, [FORGOTTEN, KNOWN]).fetchone()
+    if found is None:
+        return
+    times = "SELECT min(last_seen), max(last_seen) FROM producers WHERE producer != ?"
+    oldest, newest = one(cursor.execute(times, [FORGOTTEN]))
+    until = min(found[0], newest - idle)
+    if until < oldest:
+        return
+    past, of = "producer = ? OR last_seen <= ?", [FORGOTTEN, until]
+    sums = cursor.execute(f"SELECT sum(stored), sum(missed), sum(lost), max(last_seen) FROM producers WHERE {past}", of)
+    stored, missed, lost, seen = one(sums)
+    cursor.execute(f"DELETE FROM producers WHERE {past}", of)
+    append(cursor, [Producer(FORGOTTEN, 0, [], int(stored), int(missed), seen, int(lost))])
+    gone = "producer NOT IN (SELECT producer FROM producers WHERE producer != ?)"
+    told = f"SELECT model, reason, sum(lost) FROM losses WHERE {gone} GROUP BY ALL"
+    losses = {(model, reason): int(rows) for model, reason, rows in cursor.execute(told, [FORGOTTEN]).fetchall()}
+    cursor.execute(f"DELETE FROM losses WHERE {gone}", [FORGOTTEN])
+    save_losses(cursor, FORGOTTEN, losses)
 
 
 def append(cursor: Cursor, producers: Iterable[Producer]) -> None:
     """A line per producer, in the transaction that stores its report: appending is cheaper than replacing."""
-    rows = [
-        {
-            "producer": p.name,
-            "last_seq": p.last_seq,
-            "rejections": json.dumps([astuple(refusal) for refusal in p.refused]),
-            "stored": p.stored,
-            "missed": p.missed,
-            "last_seen": p.last_seen,
-        }
+    lines = [
+        (
+            *(p.name, p.last_seq, json.dumps([astuple(refusal) for refusal in p.refused]), p.stored, p.missed),
+            *(p.last_seen, p.lost),
+        )
         for p in producers
     ]
-    if rows:
-        cursor.execute("INSERT INTO producers SELECT unnest(?, recursive := true)", [rows])
-
-
-def load_losses(cursor: Cursor) -> dict[str, dict[tuple[str, str], int]]:
-    """Rows lost per producer, by (model, reason)."""
-    losses: dict[str, dict[tuple[str, str], int]] = {}
-    for producer, model, reason, lost in cursor.execute("SELECT * FROM losses").fetchall():
-        losses.setdefault(producer, {})[model, reason] = lost
-    return losses
+    for some in (lines[start : start + AT_ONCE] for start in range(0, len(lines), AT_ONCE)):
+        insert = "INSERT INTO producers VALUES " + ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * len(some))
+        cursor.execute(parsed(cursor, insert), list(chain.from_iterable(some)))
 
 
 def save_losses(cursor: Cursor, producer: str, losses: Mapping[tuple[str, str], int]) -> None:

@@ -18,5 +18,18 @@ CREATE TABLE jobs (name VARCHAR, last_run BIGINT);
 CREATE TABLE ages (batch BIGINT, time BIGINT);
 -- What a label needs of a prediction whose row is gone; `id` is its md5_number.
 CREATE TABLE pending (model INTEGER, id UHUGEINT, time BIGINT, version INTEGER, role UTINYINT, number DOUBLE, text VARCHAR);
+
+-- Schema 2. A section is frozen once released: what changes later is said in a section of its own, at the end.
+ALTER TABLE producers ADD COLUMN lost UBIGINT DEFAULT 0;
+ALTER TABLE pending ADD COLUMN segments MAP(VARCHAR, VARCHAR);
+-- Rows and outcomes of a model up to ingest number `batch` are in the archive; up to `expired`, not all are here any more.
+CREATE TABLE archived (model INTEGER, batch BIGINT, expired BIGINT);
+-- The files of the range being archived, one line each: whatever dies on the way, the same files are written again.
+CREATE TABLE archiving (model INTEGER, first BIGINT, last BIGINT, part VARCHAR, day INTEGER);
+-- References and summaries hold more, over other bins: they are made again from rows, or from the file that ships.
+DELETE FROM refs;
+DELETE FROM summaries;
+DELETE FROM watermarks;
+ALTER TABLE summaries ADD COLUMN span BIGINT DEFAULT 60000000;
 -- Blocks of a window judged: their own rows over coarse bins (u4), and five readings per column and one over all (f4).
 CREATE TABLE steps (model INTEGER, version INTEGER, hash VARCHAR, length BIGINT, block BIGINT, score DOUBLE, critical BOOLEAN, counts BLOB, readings BLOB);

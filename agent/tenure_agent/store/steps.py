@@ -46,6 +46,11 @@ def length(cursor: Cursor, model: int, version: int, hash_: str) -> int | None:
     return None if found is None else int(found)
 
 
+def longest(cursor: Cursor, model: int) -> int:
+    """Block of a model's versions in microseconds; 0 where none was judged."""
+    return int(one(cursor.execute("SELECT coalesce(max(length), 0) FROM steps WHERE model = ?", [model]))[0])
+
+
 def newest(cursor: Cursor, model: int, version: int, hash_: str, length: int) -> list[Step]:
     """The newest steps over these bins and blocks so long, oldest first."""
     query = (

@@ -1,4 +1,4 @@
-"""Summaries by version, role and bucket of time, and how far they have come. Rows of one bucket add up."""
+"""Summaries by version, role and bucket of time, and how far they have come. Those of one bucket add up."""
 
 from __future__ import annotations
 
@@ -16,17 +16,71 @@ def watermark(cursor: Cursor, model: int, version: int) -> int:
 
 
 def append(
-    cursor: Cursor, model: int, version: int, hash_: str, upto: int, summaries: Sequence[tuple[int, int, Summary]]
+    cursor: Cursor,
+    model: int,
+    version: int,
+    hash_: str,
+    span: int,
+    upto: int,
+    summaries: Sequence[tuple[int, int, Summary]],
 ) -> None:
-    """Add (role, bucket, summary) and move the watermark, in the caller's transaction."""
-    if summaries:
-        roles, buckets, blobs = zip(*((role, at, summary.to_bytes()) for role, at, summary in summaries), strict=True)
-        cursor.execute(
-            "INSERT INTO summaries SELECT ?, ?, unnest(?::UTINYINT[]), unnest(?::BIGINT[]), ?, unnest(?::BLOB[])",
-            [model, version, roles, buckets, hash_, blobs],
-        )
+    """Add (role, bucket, summary) and move the watermark, in the caller's transaction.
+
+    Parameters
+    ----------
+    span
+        Microseconds a bucket covers.
+    upto
+        Ingest number up to which rows are in summaries now.
+    """
+    _insert(cursor, model, version, hash_, span, summaries)
     cursor.execute("DELETE FROM watermarks WHERE model = ? AND version = ?", [model, version])
     cursor.execute("INSERT INTO watermarks VALUES (?, ?, ?)", [model, version, upto])
+
+
+def _insert(
+    cursor: Cursor, model: int, version: int, hash_: str, span: int, summaries: Sequence[tuple[int, int, Summary]]
+) -> None:
+    if not summaries:
+        return
+    roles, buckets, blobs = zip(*((role, at, summary.to_bytes()) for role, at, summary in summaries), strict=True)
+    cursor.execute(
+        "INSERT INTO summaries (model, version, role, bucket, hash, summary, span) "
+        "SELECT ?, ?, unnest(?::UTINYINT[]), unnest(?::BIGINT[]), ?, unnest(?::BLOB[]), ?",
+        [model, version, roles, buckets, hash_, blobs, span],
+    )
+
+
+def extent(cursor: Cursor, model: int, version: int, below: int, now: int) -> tuple[int, int] | None:
+    """Event times of a version's oldest bucket that covers less than `below`, and of its newest bucket by now."""
+    query = "SELECT min(bucket) FILTER (span < ?), max(bucket) FROM summaries WHERE model = ? AND version = ? AND bucket <= ?"
+    oldest, newest = one(cursor.execute(query, [below, model, version, now]))
+    return None if oldest is None else (int(oldest), int(newest))
+
+
+def before(cursor: Cursor, model: int, version: int, hash_: str, time: int, below: int) -> list[tuple[int, int, bytes]]:
+    """(role, bucket, encoded summary) of buckets before a time that cover less than `below`, by role and time."""
+    query = (
+        "SELECT role, bucket, summary FROM summaries WHERE model = ? AND version = ? AND hash = ? AND bucket < ? "
+        "AND span < ? ORDER BY role, bucket"
+    )
+    found = cursor.execute(query, [model, version, hash_, time, below]).fetchall()
+    return [(int(role), int(bucket), bytes(blob)) for role, bucket, blob in found]
+
+
+def replace_before(
+    cursor: Cursor,
+    model: int,
+    version: int,
+    hash_: str,
+    time: int,
+    span: int,
+    summaries: Sequence[tuple[int, int, Summary]],
+) -> None:
+    """Put summaries of buckets that cover `span` in the place of all finer ones before a time."""
+    of = "model = ? AND version = ? AND bucket < ? AND span < ?"
+    cursor.execute(f"DELETE FROM summaries WHERE {of}", [model, version, time, span])
+    _insert(cursor, model, version, hash_, span, summaries)
 
 
 def since(cursor: Cursor, model: int, version: int, role: int, hash_: str, time: int) -> list[tuple[int, bytes]]:
@@ -40,3 +94,15 @@ def reset(cursor: Cursor, model: int, version: int) -> None:
     """Forget a version's summaries: a new reference has other bins."""
     cursor.execute("DELETE FROM summaries WHERE model = ? AND version = ?", [model, version])
     cursor.execute("DELETE FROM watermarks WHERE model = ? AND version = ?", [model, version])
+
+
+def expire(cursor: Cursor, model: int, keep: int, now: int) -> int:
+    """Remove a model's summaries older than its newest by `keep` microseconds; how many that were.
+
+    They age by event time, as windows do: a model that has fallen silent keeps those its checks read last.
+    """
+    newest = one(cursor.execute("SELECT max(bucket) FROM summaries WHERE model = ? AND bucket <= ?", [model, now]))[0]
+    if newest is None:
+        return 0
+    removed = cursor.execute("DELETE FROM summaries WHERE model = ? AND bucket < ?", [model, newest - keep])
+    return int(one(removed)[0])

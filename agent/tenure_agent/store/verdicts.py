@@ -9,7 +9,11 @@ from dataclasses import asdict
 from typing import Any
 
 from tenure_agent.records import Level, Verdict
-from tenure_agent.store.database import Cursor
+from tenure_agent.store.connection import Cursor
+from tenure_agent.store.predictions import one
+
+KEPT = 400 * 86_400 * 1_000_000  # microseconds: a year, and what it is compared with
+MOST = 10_000  # of a model, kept whole; of older ones as many at most
 
 
 def append(cursor: Cursor, model: int, version: int, verdict: Verdict, alone: Level) -> None:
@@ -81,3 +85,24 @@ def changes(cursor: Cursor, after: int) -> list[dict[str, Any]]:
     )
     names = ("model", "version", "check", "level", "previous", "time", "reason")
     return [dict(zip(names, row, strict=True)) for row in cursor.execute(query, [after]).fetchall()]
+
+
+def expire(cursor: Cursor, whole: int, now: int) -> int:
+    """Remove what nobody asks for any more; how many that were.
+
+    Of verdicts older than `whole`, and of those beyond the newest `MOST` of their model, the first and the last of each
+    run of one level stay: when a level changed, and how long it held. None stays for longer than `KEPT`.
+
+    Parameters
+    ----------
+    whole, now
+        Event times.
+    """
+    query = (
+        "DELETE FROM verdicts WHERE time < ? OR rowid IN (SELECT line FROM ("
+        "SELECT rowid AS line, time, row_number() OVER (PARTITION BY model ORDER BY time DESC, rowid DESC) AS age, "
+        "lag(level) OVER runs IS NOT DISTINCT FROM level AND lead(level) OVER runs IS NOT DISTINCT FROM level AS inside "
+        'FROM verdicts WINDOW runs AS (PARTITION BY model, version, "check" ORDER BY time, rowid)) '
+        "WHERE (inside AND (time < ? OR age > ?)) OR age > ?)"
+    )
+    return int(one(cursor.execute(query, [now - KEPT, whole, MOST, 2 * MOST]))[0])

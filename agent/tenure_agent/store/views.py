@@ -2,6 +2,8 @@
 
 `predictions_<model>` one row per prediction: id, time, version, role, latency, error, a column per feature and, as
                       `output.<name>`, per output (a feature of a taken name reads `feature.<name>`)
+`pending`             of predictions whose row is gone and whose label may still come: model, version, role, time,
+                      prediction, segments (feature → value)
 `outcomes`            model, id, time it became known, label, value
 `summaries`           model, version, role, time, hash of its reference, bytes
 `verdicts`            model, version, check, level shown, alone (the check's own), start, end, reason, detail (JSON)
@@ -46,6 +48,10 @@ def _fixed(place: str) -> dict[str, str]:
         f"JOIN {place}.models m ON m.model = t.model "
         f"JOIN {place}.versions v ON v.model = t.model AND v.version = t.version"
     )
+    pending = (
+        f"SELECT m.name AS model, v.name AS version, {ROLE.format('t')} AS role, make_timestamp(t.time) AS time, "
+        f"coalesce(t.text, {as_text('t.number')}) AS prediction, t.segments FROM {place}.pending t {names}"
+    )
     outcomes = (
         f"SELECT m.name AS model, o.id, make_timestamp(o.time) AS time, {label_as_text()} AS label, o.value "
         f"FROM {place}.outcomes o JOIN {place}.models m ON m.model = o.model"
@@ -63,20 +69,32 @@ def _fixed(place: str) -> dict[str, str]:
         "make_timestamp(t.time) AS time, t.evidence, t.state, t.attempts, t.last_error "
         f"FROM {place}.decisions t {names}"
     )
-    return {"outcomes": outcomes, "summaries": summaries, "verdicts": verdicts, "decisions": decisions}
+    return {
+        "pending": pending,
+        "outcomes": outcomes,
+        "summaries": summaries,
+        "verdicts": verdicts,
+        "decisions": decisions,
+    }
 
 
 def _predictions(model: Model, place: str) -> str:
+    chosen = ", ".join(f"{value} AS {quoted(name)}" for name, value in columns(model))
+    return f"SELECT {chosen} FROM {rows(model, place)}"
+
+
+def columns(model: Model) -> list[tuple[str, str]]:
+    """What people see of a model's predictions: a name, and what stands for it in `rows`."""
     labels = []
     for part, name in model.columns:
         labels.append(f"output.{name}" if part == OUTPUT else f"feature.{name}" if name.lower() in OWN else name)
-    names = distinct([*OWN, *labels])
     values = [*OWN.values(), *(_value(column) for column in model.columns.values())]
-    chosen = ", ".join(f"{value} AS {quoted(name)}" for name, value in zip(names, values, strict=True))
-    return (
-        f"SELECT {chosen} FROM {place}.{model.table} r "
-        f"JOIN {place}.versions v ON v.model = {model.number} AND v.version = r.version"
-    )
+    return list(zip(distinct([*OWN, *labels]), values, strict=True))
+
+
+def rows(model: Model, place: str = "main") -> str:
+    """Where they come from: `r` the rows, `v` their versions."""
+    return f"{place}.{model.table} r JOIN {place}.versions v ON v.model = {model.number} AND v.version = r.version"
 
 
 def _value(column: Column) -> str:
@@ -86,8 +104,8 @@ def _value(column: Column) -> str:
         return f"coalesce({stored[1]}, {as_text(stored[0])})"
     if column.kinds == {"BOOLEAN"}:
         return f"CAST({stored[0]} AS BOOLEAN)"
-    if column.kinds == {"DATETIME"}:
-        return f"make_timestamp(CAST({stored[0]} AS BIGINT))"
+    if column.kinds == {"DATETIME"}:  # one value that is no time must not spoil the query
+        return f"CASE WHEN abs({stored[0]}) < 9.2e18 THEN make_timestamp(CAST({stored[0]} AS BIGINT)) END"
     return stored[0]
 
 

@@ -28,28 +28,44 @@ DATETIME: Kind
 TEXT: Kind
 
 class ReportRequest(_message.Message):
-    __slots__ = ("producer_id", "seq", "batches", "outcomes", "losses", "acked_seq")
+    __slots__ = ("producer_id", "seq", "batches", "outcomes", "losses", "acked_seq", "refused")
     PRODUCER_ID_FIELD_NUMBER: _ClassVar[int]
     SEQ_FIELD_NUMBER: _ClassVar[int]
     BATCHES_FIELD_NUMBER: _ClassVar[int]
     OUTCOMES_FIELD_NUMBER: _ClassVar[int]
     LOSSES_FIELD_NUMBER: _ClassVar[int]
     ACKED_SEQ_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
     producer_id: str
     seq: int
     batches: _containers.RepeatedCompositeFieldContainer[Batch]
     outcomes: _containers.RepeatedCompositeFieldContainer[Outcomes]
     losses: _containers.RepeatedCompositeFieldContainer[Loss]
     acked_seq: int
-    def __init__(self, producer_id: _Optional[str] = ..., seq: _Optional[int] = ..., batches: _Optional[_Iterable[_Union[Batch, _Mapping]]] = ..., outcomes: _Optional[_Iterable[_Union[Outcomes, _Mapping]]] = ..., losses: _Optional[_Iterable[_Union[Loss, _Mapping]]] = ..., acked_seq: _Optional[int] = ...) -> None: ...
+    refused: _containers.RepeatedCompositeFieldContainer[Rejection]
+    def __init__(self, producer_id: _Optional[str] = ..., seq: _Optional[int] = ..., batches: _Optional[_Iterable[_Union[Batch, _Mapping]]] = ..., outcomes: _Optional[_Iterable[_Union[Outcomes, _Mapping]]] = ..., losses: _Optional[_Iterable[_Union[Loss, _Mapping]]] = ..., acked_seq: _Optional[int] = ..., refused: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ...) -> None: ...
 
 class ReportReply(_message.Message):
-    __slots__ = ("acked_seq", "rejections")
+    __slots__ = ("acked_seq", "rejections", "directives")
     ACKED_SEQ_FIELD_NUMBER: _ClassVar[int]
     REJECTIONS_FIELD_NUMBER: _ClassVar[int]
+    DIRECTIVES_FIELD_NUMBER: _ClassVar[int]
     acked_seq: int
     rejections: _containers.RepeatedCompositeFieldContainer[Rejection]
-    def __init__(self, acked_seq: _Optional[int] = ..., rejections: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ...) -> None: ...
+    directives: _containers.RepeatedCompositeFieldContainer[Directive]
+    def __init__(self, acked_seq: _Optional[int] = ..., rejections: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ..., directives: _Optional[_Iterable[_Union[Directive, _Mapping]]] = ...) -> None: ...
+
+class Directive(_message.Message):
+    __slots__ = ("model", "version", "kind", "argument")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENT_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    kind: str
+    argument: str
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., kind: _Optional[str] = ..., argument: _Optional[str] = ...) -> None: ...
 
 class Batch(_message.Message):
     __slots__ = ("model", "version", "role", "rows", "times", "ids", "features", "outputs", "latencies", "errors")

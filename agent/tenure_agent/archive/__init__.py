@@ -1,0 +1,1 @@
+"""Raw rows as Parquet, outside the store: where they go, under which names, and when."""

@@ -1,0 +1,66 @@
+"""Reports that come again, out of order or not at all, over the wire into the file: each is stored once, each gap counted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import grpc
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tenure.columns import packed
+from tenure_agent.asking import ask
+from tenure_proto.v1 import monitoring_pb2 as pb
+from tenure_proto.v1 import monitoring_pb2_grpc as wire
+
+EXAMPLES = int(os.environ.get("TENURE_FAULTS", "25"))
+DEADLINE = 60.0
+# Producer, number: some numbers never come, some twice, and a later one may come first.
+SENT = st.lists(st.tuples(st.sampled_from("pq"), st.integers(1, 12)), min_size=1, max_size=25)
+
+
+@pytest.fixture(scope="module")
+def port(started: Any) -> Iterator[tuple[Any, wire.MonitoringStub]]:
+    agent = started()
+    with grpc.insecure_channel(agent.address) as channel:
+        yield agent, wire.MonitoringStub(channel)
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(sent=SENT, killed=st.integers(0, 200))
+def test_stored_once_whatever_comes_in_whatever_order(
+    port: tuple[Any, wire.MonitoringStub], sent: list[tuple[str, int]], killed: int
+) -> None:
+    agent, stub = port
+    run = uuid4().hex
+    newest, stored, missed, again = {"p": 0, "q": 0}, [], 0, 0
+    before = counts(agent)
+    for at, (producer, seq) in enumerate(sent):
+        if at == killed:
+            agent.kill()
+            agent.start()
+            missed = again = 0
+            before = counts(agent)
+        made = pb.Batch(model="order", version="1", rows=1, times=packed("q", [1]))
+        made.ids.texts.append(f"{run}-{producer}-{seq}")
+        request = pb.ReportRequest(producer_id=f"{run}-{producer}", seq=seq, batches=[made])
+        assert stub.Report(request, timeout=DEADLINE, wait_for_ready=True).acked_seq == seq
+        if seq > newest[producer]:
+            missed += seq - newest[producer] - 1
+            newest[producer] = seq
+            stored.append(made.ids.texts[0])
+        else:
+            again += 1
+    query = f"SELECT id FROM predictions_order WHERE starts_with(id, '{run}') ORDER BY id"
+    assert [id_ for (id_,) in ask(agent.address, "sql", {"query": query})["rows"]] == sorted(stored)
+    assert counts(agent) == (before[0] + missed, before[1] + again)
+
+
+def counts(agent: Any) -> tuple[float, float]:
+    """Reports that never came, and reports that came again."""
+    shown = agent.metrics()
+    return shown["tenure_missed_reports_total"], shown["tenure_duplicate_reports_total"]
