@@ -80,21 +80,14 @@ class Summary:
         """The identity: added to any summary it changes nothing."""
         n = len(layout)
         integers, moments = np.zeros(n, np.int64), np.zeros(n)
-        return cls(
-            ({},) * n,
-            np.zeros(layout.bins, np.int64),
-            np.zeros((n, MAGNITUDES), np.int64),
-            *[integers for _ in INTEGERS],
-            moments,
-            moments,
-            np.full(n, np.inf),
-            np.full(n, -np.inf),
-        )
+        counts: list[Array] = [np.zeros(layout.bins, np.int64), np.zeros((n, MAGNITUDES), np.int64)]
+        counts += [integers for _ in INTEGERS]
+        return cls(({},) * n, *counts, *[moments, moments, np.full(n, np.inf), np.full(n, -np.inf)])
 
     def __add__(self, other: Summary) -> Summary:
         summed = [getattr(self, name) + getattr(other, name) for name in SUMMED]
-        low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
-        return Summary(tuple(map(_merged, self.hitters, other.hitters)), *summed, low, high)
+        ends = [np.minimum(self.low, other.low), np.maximum(self.high, other.high)]
+        return Summary(tuple(map(_merged, self.hitters, other.hitters)), *summed, *ends)
 
     @property
     def seen(self) -> Array:
