@@ -139,7 +139,9 @@ class Summary:
             moments = [np.frombuffer(data, "<f8", n, at + 8 * n * i) for i in range(len(MOMENTS))]
             said = data[at + 8 * n * len(MOMENTS) :]
             hitters = tuple(dict(map(tuple, found)) for found in json.loads(said)) if said else ({},) * n
-        except (struct.error, zlib.error, ValueError) as error:
+            if len(hitters) != n:
+                raise SummaryUnreadable(f"hitters of {len(hitters)} columns, not of {n}")
+        except (struct.error, zlib.error, ValueError, TypeError) as error:
             raise SummaryUnreadable(str(error)) from error
         after = np.split(integers[bins:], [n * (MAGNITUDES + i) for i in range(len(INTEGERS))])
         parts: list[Any] = [integers[:bins], after[0].reshape(n, MAGNITUDES), *after[1:], *moments, hitters]

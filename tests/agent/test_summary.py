@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -79,7 +80,7 @@ def test_merged_is_pooled(first: list[Row], second: list[Row]) -> None:
     for number, found in enumerate(merged.hitters):
         for value, rows in found.items():
             whole = [row[number] for row in first + second]
-            assert rows <= whole.count(value)  # type: ignore[arg-type]
+            assert rows <= whole.count(value)
 
 
 @LAWS
@@ -163,9 +164,8 @@ def test_magnitudes_are_by_sign_and_power_of_two(value: float, number: int) -> N
 
 
 def test_what_many_rows_share_is_named_if_it_has_no_bin() -> None:
-    rows: list[Row] = (
-        [(-1.0, "new", 0.5)] * 30 + [(-2.0, "other", 0.5)] * 10 + [(10.0 + i / 97, "NL", 0.1) for i in range(60)]
-    )
+    rows: list[Row] = [(-1.0, "new", 0.5) if i < 30 else (-2.0, "other", 0.5) for i in range(40)]
+    rows += [(10.0 + i / 97, "NL", 0.1) for i in range(60)]
     made = summary(rows)
     assert made.hitters[0] == {-1.0: 30, -2.0: 10}
     assert made.hitters[1] == {"new": 30, "other": 10}
@@ -200,6 +200,14 @@ def test_damaged_bytes_are_told(damage: Callable[[bytes], bytes]) -> None:
     blob = summary([(1.0, "NL", 0.5), (-1.0, "new", 0.25), (-1.0, "new", 0.25)]).to_bytes()
     with pytest.raises(SummaryUnreadable):
         Summary.from_bytes(damage(blob), LAYOUT)
+
+
+@pytest.mark.parametrize("said", [b"3", b"[3]", b"[[[1]], [], []]", b"[[], []]", b"[[], [", b"\xff"])
+def test_hitters_that_are_none_are_told(said: bytes) -> None:
+    blob = summary([(1.0, "NL", 0.5)]).to_bytes()
+    packed = zlib.compressobj(6, zlib.DEFLATED, -15, 9)
+    with pytest.raises(SummaryUnreadable):
+        Summary.from_bytes(blob[:10] + packed.compress(zlib.decompress(blob[10:], -15) + said) + packed.flush(), LAYOUT)
 
 
 @LAWS
