@@ -85,7 +85,8 @@ class Summary:
         return cls(({},) * n, *counts, *[moments, moments, np.full(n, np.inf), np.full(n, -np.inf)])
 
     def __add__(self, other: Summary) -> Summary:
-        summed = [getattr(self, name) + getattr(other, name) for name in SUMMED]
+        with np.errstate(over="ignore", invalid="ignore"):  # moments of values near the largest float
+            summed = [getattr(self, name) + getattr(other, name) for name in SUMMED]
         ends = [np.minimum(self.low, other.low), np.maximum(self.high, other.high)]
         return Summary(tuple(map(_merged, self.hitters, other.hitters)), *summed, *ends)
 
@@ -134,7 +135,9 @@ class Summary:
             moments = [np.frombuffer(data, "<f8", n, at + 8 * n * i) for i in range(len(MOMENTS))]
             said = data[at + 8 * n * len(MOMENTS) :]
             hitters = tuple(dict(map(tuple, found)) for found in json.loads(said)) if said else ({},) * n
-        except (struct.error, zlib.error, ValueError) as error:
+            if len(hitters) != n:
+                raise SummaryUnreadable(f"hitters of {len(hitters)} columns, not of {n}")
+        except (struct.error, zlib.error, ValueError, TypeError) as error:
             raise SummaryUnreadable(str(error)) from error
         after = np.split(integers[bins:], [n * (MAGNITUDES + i) for i in range(len(INTEGERS))])
         return cls(hitters, integers[:bins], after[0].reshape(n, MAGNITUDES), *after[1:], *moments)

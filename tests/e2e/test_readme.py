@@ -146,8 +146,9 @@ def _commands(group: click.Group, prefix: str) -> list[str]:
     return found
 
 
-def test_the_detector_table_names_every_detector() -> None:
-    assert {row[0].strip("`") for row in _table("| detector |")} == set(DETECTORS)
+def test_the_detector_table_names_every_detector_and_its_floor() -> None:
+    told = [(row[0].strip("`"), float(row[4])) for row in _table("| detector |")]
+    assert told == [(name, detector.floor) for name, detector in DETECTORS.items()]
 
 
 def test_the_loss_table_names_every_reason_the_sdk_has() -> None:

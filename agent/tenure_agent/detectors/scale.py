@@ -134,7 +134,7 @@ def _maps(ratios: tuple[float, ...]) -> Iterator[Iterable[Map]]:
     """Round ones, then as found."""
     large = [a for a in ratios if math.isfinite(a) and a and abs(math.log2(abs(a))) >= math.log2(LEAST_FACTOR)]
     powers = [math.copysign(10.0 ** round(math.log10(abs(a))), a) for a in large]
-    round_ = {power: None for power, a in zip(powers, large, strict=True) if 0.75 <= a / power <= 1 / 0.75}
+    round_ = {power: None for power, a in zip(powers, large, strict=True) if 0.85 <= a / power <= 1 / 0.85}
     yield (*DEGREES, Map(-1.0), *map(Map, round_))
     yield map(Map, large)
 

@@ -10,6 +10,8 @@ from tenure_agent.detectors.detector import Detector, Measurement, measurement
 from tenure_agent.reference import Reference
 from tenure_agent.summary import Summary
 
+TINY = 1e-300
+
 
 def wasserstein(reference: Reference, summary: Summary) -> Measurement:
     r"""How far values have moved on average, in standard deviations of the reference, for numeric columns.
@@ -26,7 +28,8 @@ def wasserstein(reference: Reference, summary: Summary) -> Measurement:
     W = ∫ |F_ref(x) - F_cur(x)| dx / s over finite values, a bin's values taken to be spread evenly between its edges: off
     by at most the sum over bins of width times the larger share, and exact where every value has a bin of its own.
     Beyond the reference's own values there are no bins: where values lie beyond it on one side only, that part follows
-    from ∫ (F_ref - F_cur) dx = μ' - μ; where on both, from the least and the greatest. NaN where s is 0. It has no
+    from ∫ (F_ref - F_cur) dx = μ' - μ; where on both, each side is first taken to be spread evenly up to the least and
+    the greatest value, and then both are made to agree with that. NaN where s is 0. It has no
     p-value.
 
     Examples
@@ -71,8 +74,11 @@ def _outside(reference: Reference, summary: Summary, left: Array) -> Array:
         some |= np.array((low > 0, high > 0))
         reach[0] += np.where(low > 0, sign * low * (lower / 2 - sample.low / 2), 0.0)
         reach[1] += np.where(high > 0, sign * high * (sample.high / 2 - upper / 2), 0.0)
-    one_side = np.where(some.any(0), np.abs(left), 0.0)
-    return np.where(some.all(0), np.abs(reach).sum(0), one_side)
+    evenly = np.abs(reach)
+    # Spread as they may be inside: between nothing and twice as far, both tails as far off for their size.
+    off = np.clip((left - (evenly[1] - evenly[0])) / np.maximum(evenly.sum(0), TINY), -1.0, 1.0)
+    both = evenly[0] * (1 - off) + evenly[1] * (1 + off)
+    return np.where(some.all(0), both, np.where(some.any(0), np.abs(left), 0.0))
 
 
 def explain(reference: Reference, summary: Summary, column: int) -> str:
