@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tenure_agent.kinds import SHARED, unfit_numbers, unfit_texts
+
 Array = npt.NDArray[Any]
 
 MAX_BINS = 2048
 TOP_CATEGORIES = 254
-PRIVATE = 5  # rows a category needs to be named: what fewer share could be somebody
+PRIVATE = SHARED  # rows a value needs to be named: what fewer share could be somebody
 NUMERIC, CATEGORICAL, BOOLEAN = "numeric", "categorical", "boolean"
 
 
@@ -90,20 +92,15 @@ def build_column(name: str, part: str, values: Array, declared: str | None = Non
     present = numbers[~np.isnan(numbers)]
     if not len(present):
         return "no value in the reference"
-    if declared is None and _counts_up(present):
-        return f"{len(present)} rising whole numbers, none of them twice: an id or a counter"
-    truth = values.dtype.kind == "b" or declared == BOOLEAN
+    unfit = unfit_numbers(name, present) if declared is None else None
+    if unfit is not None:
+        return unfit
+    truth = declared == BOOLEAN or (declared is None and np.array_equal(np.unique(present), (0.0, 1.0)))
+    edges = quantile_edges(present)
     finite = present[np.isfinite(present)]
-    centre = float(np.partition(finite, len(finite) // 2)[len(finite) // 2]) if len(finite) else 0.0
-    return ColumnBins(name, part, BOOLEAN if truth else NUMERIC, centre, tuple(quantile_edges(present).tolist()))
-
-
-def _counts_up(values: Array) -> bool:
-    """Whether the values are what a counter gives: nothing of it comes back, so nothing of it can be compared."""
-    if len(values) < 1000:
-        return False
-    steps = np.diff(values)
-    return bool((steps > 0).all() and (np.floor(values) == values).all())
+    middle = np.partition(finite, len(finite) // 2)[len(finite) // 2] if len(finite) else edges[0]
+    centre = float(edges[min(int(np.searchsorted(edges, middle)), len(edges) - 1)])
+    return ColumnBins(name, part, BOOLEAN if truth else NUMERIC, centre, tuple(edges.tolist()))
 
 
 def as_texts(values: Array) -> Array:
@@ -121,34 +118,56 @@ def _categorical(name: str, part: str, values: Array, *, certain: bool) -> Colum
     if not len(present):
         return "no value in the reference"
     names, counts = np.unique(present.astype(str), return_counts=True)
-    if not certain and len(names) > max(50, len(present) // 10):
-        return f"{len(names)} different texts in {len(present)} rows: an id or free text"
+    unfit = None if certain else unfit_texts(names, counts)
+    if unfit is not None:
+        return unfit
     order = np.lexsort((names, -counts))[:TOP_CATEGORIES]
-    kept = order[counts[order] >= min(PRIVATE, counts.max())]
+    kept = order[counts[order] >= PRIVATE]
+    if not len(kept):
+        return f"no text that {PRIVATE} rows share"
     return ColumnBins(name, part, CATEGORICAL, categories=tuple(names[kept].tolist()))
 
 
 def quantile_edges(values: Array) -> Array:
-    """Upper edges of bins none of which, atoms apart, holds over 1/1024 of the values.
+    """Upper edges of bins none of which, atoms apart, holds over 1/1024 of the values, or 10 where that is more.
 
-    An atom (a value with more than 1/1024 of them) is fenced off by two edges: itself and the number just below it.
-    Infinities fall into the outer bins.
+    An atom (a value with more than that) is fenced off by two edges: itself and the number just below it. No other edge
+    is a value, but a rounder number between two neighbours, so that an edge is nobody's. Infinities fall into the outer
+    bins.
     """
     unique, counts = np.unique(values[np.isfinite(values)], return_counts=True)
     if not len(unique):
         return np.array([0.0])
     upto, rows = np.cumsum(counts), int(counts.sum())
-    atom = counts * MAX_BINS > 2 * rows
-    group = -(-upto * MAX_BINS // rows)  # in shares of 1/2048
+    shares = max(1, min(MAX_BINS, rows // PRIVATE))
+    atom = (counts >= PRIVATE) & ((counts * shares > 2 * rows) | (counts == rows))
+    group = -(-upto * shares // rows)
     first = np.append(True, group[1:] != group[:-1])
     last = np.append(first[1:], True)
     mass = np.diff(upto[last], prepend=0)[np.cumsum(first) - 1]
     # A group is one share and what its first value holds beyond it: where that is over two shares, it stands alone.
-    last |= first & (mass * MAX_BINS > 2 * rows)
+    last |= first & (mass * shares > 2 * rows)
     last[:-1] &= atom[:-1] | ~atom[1:]  # the fence below an atom is edge enough
+    edges = np.where(atom, unique, _between(unique))
     with np.errstate(over="ignore"):  # below the least float there is -inf
         fences = np.nextafter(unique[atom], -np.inf)
-    return np.unique(np.concatenate((unique[last], fences)))
+    return np.unique(np.concatenate((edges[last], fences)))
+
+
+def _between(values: Array) -> Array:
+    """For each of some rising values, a number of few digits from it to below the next; of the last, to a bit above."""
+    span = float(np.ptp(values)) if np.isfinite(np.ptp(values)) else 0.0
+    above = np.append(values[1:], values[-1] + (span / 10 or abs(values[-1]) / 10))
+    gaps = above - values
+    with np.errstate(all="ignore"):
+        steps = 10.0 ** np.floor(np.log10(gaps))
+        round_ = np.ceil(values / steps) * steps
+        middle = values / 2 + above / 2
+        # 3 * 0.1 is a hair over 0.3: dividing by a whole number is not.
+        round_ = np.where(steps < 1, np.ceil(values / steps) / np.round(1 / steps), round_)
+    fine = np.isfinite(round_) & (round_ >= values) & (round_ < above)
+    other = np.isfinite(middle) & (middle >= values) & (middle < above)
+    return np.where(fine, round_, np.where(other, middle, values))
 
 
 def category_bins(column: ColumnBins, values: Array) -> tuple[Array, Array]:
