@@ -87,11 +87,11 @@ def build_reference(
             bins.append(column)
     layout = Layout(bins)
     n = min(MAX_BLOCKS, source.rows // MIN_BLOCK_ROWS) if bins else 0
-    summary = merge(layout, (part for _, part in _parts(layout, source, n)))
+    summary = merge(layout, (found for _, found in _parts(layout, source, n)))
     coarse = Coarse(layout, summary)
     blocks = np.zeros((n, int(coarse.starts[-1])), np.int64)
-    for block, part in _parts(layout, source, n) if n else ():
-        blocks[block] += coarse.counts(part)
+    for block, found in _parts(layout, source, n) if n else ():
+        blocks[block] += coarse.counts(found)
     shown = discreet(layout, summary)
     return Reference(model, version, layout.columns, shown, blocks, span, tuple(losses), told, tuple(noticed))
 

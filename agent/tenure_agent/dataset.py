@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,61 +12,15 @@ import numpy as np
 
 from tenure.errors import SettingError
 from tenure_agent.bins import BOOLEAN, NUMERIC, PRIVATE, Array
-from tenure_agent.filetypes import DatasetUnreadable, named, relation, unreadable
+from tenure_agent.filetypes import TEXT, DatasetUnreadable, micros, named, relation, staged_type, unreadable
+from tenure_agent.roles import BOOKKEEPING, OUTPUTS, Roles
 
 Key = tuple[str, str]
 
-BOOKKEEPING = ("id", "version", "role", "split", "label_time")  # of a labelled history: no features, unless declared
-OUTPUTS = ("prediction", "score")
 LABEL = ("label", "label")
-CELLS = 2_000_000  # of a chunk
-SAMPLE, SAMPLED = 200_000, 64  # rows, in stretches of so many
-MEMORY = "192MiB"  # of the database; numpy's copies come on top
-NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?$|FLOAT$|DOUBLE$|DECIMAL\(|BOOLEAN$")
-TEXT = re.compile(r"VARCHAR$|ENUM\(|UUID$")
-MOMENT = re.compile(r"DATE$|TIMESTAMP")
-
-
-@dataclass(frozen=True)
-class Roles:
-    """What a file's columns are there for.
-
-    Parameters
-    ----------
-    time, label, prediction, score
-        Names of columns; None: the column of that very name, if there is one.
-    declared
-        Column name → numeric, categorical, boolean or ignore.
-    """
-
-    time: str | None = None
-    label: str | None = None
-    prediction: str | None = None
-    score: str | None = None
-    declared: Mapping[str, str] = field(default_factory=dict)
-
-    def resolve(self, names: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-        """Role → column, and the columns that are features.
-
-        Raises
-        ------
-        SettingError
-            A name that no column has.
-        """
-        known = set(names)
-        found = {}
-        for role in ("time", "label", *OUTPUTS):
-            given: str | None = getattr(self, role)
-            if given is not None and given not in known:
-                raise SettingError(f"--{role}", given, _one_of(names))
-            if (given or role) in known and self.declared.get(given or role) != "ignore":
-                found[role] = given or role
-        for name in self.declared:
-            if name not in known:
-                raise SettingError("--column", name, _one_of(names))
-        held = set(found.values()) | {name for name, kind in self.declared.items() if kind == "ignore"}
-        held |= set(BOOKKEEPING) - set(self.declared)
-        return found, [name for name in names if name not in held]
+CELLS = 1_000_000  # of a chunk
+SAMPLE, STRETCH = 200_000, 64  # rows, in stretches of so many
+MEMORY = "160MiB"  # of the database; numpy's copies come on top
 
 
 class Table:
@@ -163,9 +115,9 @@ class Table:
         wanted: list[tuple[Key, str]] = [(("feature", name), name) for name in features]
         wanted += [(("output", role), roles[role]) for role in OUTPUTS if role in roles]
         wanted += [(LABEL, roles["label"])] if "label" in roles else []
-        chosen = []
+        chosen: list[str] = []
         for key, name in wanted:
-            staged = _staged(types[name])
+            staged = staged_type(types[name])
             if staged is None:
                 self.notices.append(f"{name}: left out, {types[name]} is neither a number nor a text")
                 continue
@@ -175,9 +127,10 @@ class Table:
             truth = f"coalesce(TRY_CAST({column} AS DOUBLE), TRY_CAST({column} AS BOOLEAN)::DOUBLE)"
             self._columns[key] = truth if number else column
         time = roles.get("time")
-        moment = "NULL::BIGINT" if time is None else _micros(time, types[time])
+        moment = "NULL::BIGINT" if time is None else micros(time, types[time])
         columns = ", ".join([*chosen, f"{moment} AS t"])
-        self._run("reading", f"CREATE TABLE rows AS SELECT {columns} FROM {source} WHERE {condition}")
+        query = f"CREATE TABLE rows AS SELECT {columns} FROM {source} WHERE {condition}"  # noqa: S608  # the user's own
+        self._run("reading", query)
         self.rows = self._number("SELECT count(*) FROM rows")
         if time is not None and self.rows:
             self._order(time)
@@ -201,7 +154,9 @@ class Table:
         """Note what a person may not have meant."""
         for name in BOOKKEEPING:
             if name in types and name not in declared:
-                self.notices.append(f"{name}: left out, bookkeeping. Try: --column {name}=categorical if it is a feature")
+                self.notices.append(
+                    f"{name}: left out, bookkeeping. Try: --column {name}=categorical if it is a feature"
+                )
         for number, ((part, name), value) in enumerate(self._columns.items()):
             column = f"c{number}"
             if value != column:
@@ -224,15 +179,17 @@ class Table:
         [(text, rows)] = self._connection.execute(query).fetchall()
         share = f"{name}: texts, but {numbers / held:.0%} of them are numbers"
         if rows >= PRIVATE:
-            self.notices.append(f"{share}, others {text!r}. Try: --missing {text} with a CSV, or --column {name}=numeric")
+            self.notices.append(
+                f"{share}, others {text!r}. Try: --missing {text} with a CSV, or --column {name}=numeric"
+            )
         else:
             self.notices.append(f"{share}. Try: --column {name}=numeric")
 
     def sample(self) -> Mapping[Key, Array]:
         """About 200,000 rows in short stretches spread evenly, or all where there are no more; read as they are asked for."""
-        return self.evenly([key for key in self._columns if key != LABEL], SAMPLED)
+        return self.evenly([key for key in self._columns if key != LABEL])
 
-    def evenly(self, keys: Sequence[Key], stretch: int) -> Mapping[Key, Array]:
+    def evenly(self, keys: Sequence[Key], stretch: int = STRETCH) -> Mapping[Key, Array]:
         """Up to 200,000 rows of some columns (of all there are), in order, in stretches of so many rows, spread evenly."""
         every = -(-self.rows // SAMPLE)
         where = f"(rowid // {stretch}) % {every} = 0"
@@ -274,9 +231,9 @@ class Table:
                 self._told(doing, max(self._connection.query_progress(), 0.0) / 100)
                 thread.join(0.1)
         finally:
-            if thread.is_alive():
+            while thread.is_alive():  # an interrupt before the query has begun is lost
                 self._connection.interrupt()
-            thread.join()
+                thread.join(0.05)
         if failure:
             raise failure[0]
 
@@ -299,27 +256,6 @@ class _Lazy(Mapping[Key, Array]):
         return len(self._keys)
 
 
-def _staged(kind: str) -> str | None:
-    """The type a column is kept as; None where its values are neither numbers, texts nor times."""
-    if NUMBER.match(kind):
-        return "DOUBLE"
-    if TEXT.match(kind):
-        return "VARCHAR"
-    return "TIMESTAMP" if MOMENT.match(kind) else None
-
-
-def _micros(name: str, kind: str) -> str:
-    """Microseconds since 1970 UTC, in SQL: of a time without a zone as if in UTC, of a number by how large it is."""
-    column = named(name)
-    if kind.startswith("TIMESTAMP WITH"):
-        return f"epoch_us({column})"
-    if NUMBER.match(kind):
-        size = f"abs({column}::DOUBLE)"
-        factor = f"CASE WHEN {size} < 1e11 THEN 1e6 WHEN {size} < 1e14 THEN 1e3 WHEN {size} < 1e17 THEN 1 ELSE 1e-3 END"
-        return f"TRY_CAST({column}::DOUBLE * {factor} AS BIGINT)"
-    return f"epoch_us(TRY_CAST({column} AS TIMESTAMP))"
-
-
 def _plain(values: Any) -> Array:
     """A column as the builder takes it: float64 with NaN, datetime64, or text objects with None."""
     data, holes = np.ma.getdata(values), np.ma.getmaskarray(values)
@@ -331,7 +267,3 @@ def _plain(values: Any) -> Array:
     numbers = data.astype(np.float64, copy=False)
     numbers[holes] = np.nan
     return numbers
-
-
-def _one_of(names: Sequence[str]) -> str:
-    return f"one of {', '.join(names[:20])}{', …' if len(names) > 20 else ''}"

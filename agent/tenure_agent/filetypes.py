@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from tenure.errors import TenureError
 
 PARQUET = {".parquet", ".pq"}
 ARROW = {".arrow", ".feather", ".ipc"}
+NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?$|FLOAT$|DOUBLE$|DECIMAL\(|BOOLEAN$")
+TEXT = re.compile(r"VARCHAR$|ENUM\(|UUID$")
+MOMENT = re.compile(r"DATE$|TIMESTAMP")
 WAY_OUT = "a CSV with a header, Parquet, or Arrow (needs pyarrow)"
 
 
@@ -58,6 +62,27 @@ def named(name: str) -> str:
 def unreadable(path: Path, error: Exception) -> DatasetUnreadable:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return DatasetUnreadable(f"{path}: cannot be read ({reason}). Try: {WAY_OUT}")
+
+
+def staged_type(kind: str) -> str | None:
+    """The type a column is kept as; None where its values are neither numbers, texts nor times."""
+    if NUMBER.match(kind):
+        return "DOUBLE"
+    if TEXT.match(kind):
+        return "VARCHAR"
+    return "TIMESTAMP" if MOMENT.match(kind) else None
+
+
+def micros(name: str, kind: str) -> str:
+    """Microseconds since 1970 UTC, in SQL: of a time without a zone as if in UTC, of a number by how large it is."""
+    column = named(name)
+    if kind.startswith("TIMESTAMP WITH"):
+        return f"epoch_us({column})"
+    if NUMBER.match(kind):
+        size = f"abs({column}::DOUBLE)"
+        factor = f"CASE WHEN {size} < 1e11 THEN 1e6 WHEN {size} < 1e14 THEN 1e3 WHEN {size} < 1e17 THEN 1 ELSE 1e-3 END"
+        return f"TRY_CAST({column}::DOUBLE * {factor} AS BIGINT)"
+    return f"epoch_us(TRY_CAST({column} AS TIMESTAMP))"
 
 
 def _arrow(path: Path) -> Any:

@@ -54,7 +54,7 @@ def _leak(hint: Hint) -> Finding | None:
     if hint.measure == CORRELATION:
         if hint.about == LABEL:
             return Finding(hint.column, "leakage", "is the label once more: it will not be known in service")
-        return Finding(hint.column, "twin", f"says the same as {hint.about}")
+        return Finding(hint.column, "twin", f"says the same as {hint.about}, up to scale")
     if hint.score < LEAKS:
         return None
     measure = SAID.get(hint.measure, hint.measure)
@@ -89,9 +89,7 @@ def _quality(reference: Reference, number: int, portrait: Portrait) -> list[Find
     return list(found)
 
 
-def _sentinels(
-    counts: Array, lower: Array, upper: Array, atoms: Array, negative: int
-) -> list[tuple[float, float]]:
+def _sentinels(counts: Array, lower: Array, upper: Array, atoms: Array, negative: int) -> list[tuple[float, float]]:
     """Single values at an end of the range that look put in by hand, with their share.
 
     Parameters

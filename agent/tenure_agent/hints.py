@@ -76,7 +76,9 @@ def twin_hints(layout: Layout, sample: Mapping[Key, Array], label: Array | None)
     names, rows, found = [], [], []
     texts: dict[int, str] = {}
     held = [(column.name, column.part, sample[column.key]) for column in layout.columns if column.key in sample]
-    held.sort(key=lambda one: one[1] == "feature")  # outputs first: a feature is a twin of the prediction, not it of one
+    held.sort(
+        key=lambda one: one[1] == "feature"
+    )  # outputs first: a feature is a twin of the prediction, not it of one
     for name, part, values in ([] if label is None else [(LABEL, "label", label)]) + held:
         few = values[:: max(1, len(values) // COMPARED)]
         if few.dtype.kind == "O":
@@ -119,7 +121,9 @@ def _groups(values: Array) -> Array:
     """A small number per row: which twentieth of its column, or which text, it is, or that it is missing."""
     if values.dtype.kind == "O":
         names, codes, counts = np.unique(
-            np.array(["" if value is None else f"={value}" for value in values]), return_inverse=True, return_counts=True
+            np.array(["" if value is None else f"={value}" for value in values]),
+            return_inverse=True,
+            return_counts=True,
         )
         rank = np.empty(len(names), np.int64)
         rank[np.argsort(-counts, kind="stable")] = np.arange(len(names))

@@ -32,9 +32,9 @@ class Portrait:
     others
         Share of rows with a text that has no bin of its own.
     histogram
-        Rows of each value where there are no more than 24, else in 24 equal parts of `reach`; () of categories.
+        Rows of each value where there are no more than 24, else in up to 24 equal parts of `reach`; () of categories.
     reach
-        What the histogram spans: all but 1 % of the values.
+        What the histogram spans: all of the values where each is told apart, else all but 1 % of them.
     """
 
     name: str
@@ -77,7 +77,7 @@ def _portrait(reference: Reference, number: int) -> Portrait:
         return _made(column, rows, shares, values=values, others=float(counts[-1]) / max(rows, 1))
     counts[0] -= summary.below[number]
     counts[-1] -= summary.above[number]
-    atoms = np.flatnonzero(column.fenced & (counts >= max(OFTEN * rows, PRIVATE)))
+    atoms: Array = np.flatnonzero(column.fenced & (counts >= max(OFTEN * rows, PRIVATE)))
     atoms = atoms[np.argsort(-counts[atoms], kind="stable")]
     values = tuple((float(column.upper[i]), float(counts[i]) / max(rows, 1)) for i in atoms)
     if not n:
@@ -87,7 +87,9 @@ def _portrait(reference: Reference, number: int) -> Portrait:
     low, high = float(summary.low[number]), float(summary.high[number])
     lower, upper = bounds(column, low, high)
     reach = quantile(counts, lower, upper, TAIL), quantile(counts, lower, upper, 1 - TAIL)
-    reach = reach if reach[0] < reach[1] else (low, high)
+    held = np.flatnonzero(counts)
+    if column.fenced[held].all() or reach[0] == reach[1]:
+        reach = (low, high)
     return _made(
         column,
         rows,
@@ -150,8 +152,8 @@ def _histogram(
 ) -> tuple[float, ...]:
     """Each bin's rows are spread evenly over it; those beyond the reach are left out."""
     held = np.flatnonzero(counts)
-    if len(held) <= BARS and column.fenced[held].all():
-        return tuple(counts[held].tolist())
+    if column.fenced[held].all():
+        return _steps(upper[held], counts[held])
     edges = np.linspace(*reach, BARS + 1)
     wide = upper > lower
     found = np.zeros(BARS)
@@ -164,3 +166,12 @@ def _histogram(
         covered = np.minimum(edges[1:], stop) - np.maximum(edges[:-1], start)
         found += rows * np.maximum(covered, 0.0) / (stop - start)
     return tuple(round(value, 3) for value in found.tolist())
+
+
+def _steps(values: Array, counts: Array) -> tuple[float, ...]:
+    """Rows of single values: each alone while there are few, else as many whole steps of their grid together."""
+    if len(values) <= BARS:
+        return tuple(counts.tolist())
+    places = np.round((values - values[0]) / np.diff(values).min())
+    together = math.ceil((places[-1] + 1) / BARS)
+    return tuple(np.bincount((places // together).astype(np.int64), counts).tolist())

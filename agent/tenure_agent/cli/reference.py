@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -73,7 +73,8 @@ def build(
     taken for bookkeeping unless --column says otherwise. With labels the reference also holds how large the losses were,
     how they move on their own, and which feature tells the label alone; predictions must then be out of sample.
     """
-    from tenure_agent.dataset import Roles, Table  # noqa: PLC0415  # duckdb
+    from tenure_agent.dataset import Table  # noqa: PLC0415  # duckdb
+    from tenure_agent.roles import Roles  # noqa: PLC0415
 
     named = Roles(declared=declared | dict.fromkeys(ignore, "ignore"), **roles)
     try:
@@ -93,12 +94,12 @@ def build(
 
 
 def _built(
-    table: Table, model: str, version: str, declared: dict[str, str], task: str | None, source: str
+    table: Table, model: str, version: str, declared: Mapping[str, str], task: str | None, source: str
 ) -> Reference:
     """A reference from a table; with labels, also what they tell."""
     from tenure_agent.bins import as_texts  # noqa: PLC0415
     from tenure_agent.builder import build_reference  # noqa: PLC0415
-    from tenure_agent.dataset import LABEL, SAMPLED  # noqa: PLC0415
+    from tenure_agent.dataset import LABEL  # noqa: PLC0415
     from tenure_agent.hints import label_hints, present, twin_hints  # noqa: PLC0415
     from tenure_agent.losses import profile_losses, task_of  # noqa: PLC0415
 
@@ -122,7 +123,7 @@ def _built(
         span=table.span,
         notices=table.notices,
     )
-    sample, label = table.sample(), table.evenly([LABEL], SAMPLED).get(LABEL)
+    sample, label = table.sample(), table.evenly([LABEL]).get(LABEL)
     hints = twin_hints(built.layout, sample, label)
     if label is not None:
         known = present(label)

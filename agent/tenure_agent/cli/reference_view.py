@@ -54,7 +54,7 @@ def print_reference(reference: Reference) -> None:
         figures = [portrait.mean, portrait.std, *figures] if wide else figures
         name = Text(visible(portrait.name), "bold" if portrait.part == "output" else "")
         told = [show(figure) for figure in figures]
-        table.add_row(name, _kind(portrait), _share(portrait.missing), *told, _sketch(console, portrait, wide=wide))
+        table.add_row(name, portrait.kind, _share(portrait.missing), *told, _sketch(console, portrait, wide=wide))
     console.print(table)
     for loss in reference.losses:
         console.print(f"loss {loss.channel}: mean {show(loss.mean)} over {loss.rows:,} labelled rows")
@@ -83,7 +83,9 @@ def visible(text: str) -> str:
 def _print_head(console: Console, reference: Reference) -> None:
     blocks = f"{reference.rows:,} rows in {len(reference.blocks)} blocks"
     span = f", {_when(reference.span[0])} to {_when(reference.span[1])}" if any(reference.span) else ""
-    console.print(Text(visible(f"{reference.model} {reference.version}"), "bold").append(f": {blocks}{span}", "not bold"))
+    console.print(
+        Text(visible(f"{reference.model} {reference.version}"), "bold").append(f": {blocks}{span}", "not bold")
+    )
     console.print(Text(visible(reference.source)))
     console.print(f"sha256 {reference.digest}", soft_wrap=True)
     console.print()
@@ -98,7 +100,9 @@ def _print_detail(console: Console, portrait: Portrait) -> None:
         figures = ("mean", "std", "low", "median", "high")
         console.print("  " + ", ".join(f"{figure} {show(getattr(portrait, figure))}" for figure in figures))
     width = max(10, min(60, console.width - 40))
-    table = Table(Column("", justify="right", no_wrap=True), Column("", justify="right"), "", box=None, show_header=False)
+    table = Table(
+        Column("", justify="right", no_wrap=True), Column("", justify="right"), "", box=None, show_header=False
+    )
     bars = _bars(portrait)
     most = max((share for _, share in bars), default=0.0)
     for label, share in bars:
@@ -139,10 +143,6 @@ def _sketch(console: Console, portrait: Portrait, *, wide: bool) -> Text:
     most = max(heights, default=0.0)
     steps = [0 if not height else 1 + min(7, int(8 * height / most)) for height in heights]
     return Text("".join(ramp[min(step, len(ramp) - 1)] for step in steps))
-
-
-def _kind(portrait: Portrait) -> str:
-    return {"categorical": "text", "boolean": "bool"}.get(portrait.kind, "number")
 
 
 def _value(value: float | str) -> str:
