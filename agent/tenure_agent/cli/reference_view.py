@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -43,7 +45,7 @@ def document(reference: Reference, name: str | None = None) -> dict[str, Any]:
 
 def print_reference(reference: Reference) -> None:
     """The whole of it."""
-    console = Console(markup=False, highlight=False, emoji=False)
+    console = _console()
     _print_head(console, reference)
     wide = console.width >= WIDE
     names = ["missing", *(["mean", "std"] if wide else []), "min", "median", "max"]
@@ -64,7 +66,7 @@ def print_reference(reference: Reference) -> None:
 
 def print_column(reference: Reference, name: str) -> None:
     """One column in detail."""
-    console = Console(markup=False, highlight=False, emoji=False)
+    console = _console()
     _print_head(console, reference)
     for portrait in portraits(reference):
         if portrait.name == name:
@@ -163,6 +165,13 @@ def _print_list(console: Console, title: str, lines: list[Text]) -> None:
         console.print(f"\n{title}")
         for line in lines:
             console.print(Padding(line, (0, 0, 0, 2)))
+
+
+def _console() -> Console:
+    """Standard output; what it cannot write becomes a question mark."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    return Console(markup=False, highlight=False, emoji=False)
 
 
 def _speaks_unicode(console: Console) -> bool:
