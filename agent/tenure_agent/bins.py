@@ -15,7 +15,7 @@ from tenure_agent.kinds import SHARED, unfit_numbers, unfit_texts
 
 Array = npt.NDArray[Any]
 
-MAX_BINS = 2048
+SHARES = 1024  # a value with more than one of them is an atom; other bins hold one at most
 TOP_CATEGORIES = 254
 PRIVATE = SHARED  # rows a value needs to be named: what fewer share could be somebody
 NUMERIC, CATEGORICAL, BOOLEAN = "numeric", "categorical", "boolean"
@@ -70,6 +70,16 @@ class ColumnBins:
         if len(self.edges) > 1:
             found[1:-1] = np.nextafter(self.upper[1:], -np.inf) <= self.upper[:-1]
         return found
+
+    def label(self, number: int) -> str:
+        """What a bin holds, in words."""
+        if not self.ordered:
+            return repr(self.categories[number]) if number < len(self.categories) else "any other category"
+        if self.fenced[number]:
+            return f"exactly {self.edges[number]:.6g}"
+        if not 0 < number < len(self.edges):
+            return f"up to {self.edges[0]:.6g}" if number == 0 else f"over {self.edges[-1]:.6g}"
+        return f"between {self.edges[number - 1]:.6g} and {self.edges[number]:.6g}"
 
 
 def build_column(name: str, part: str, values: Array, declared: str | None = None) -> ColumnBins | str:
@@ -129,45 +139,76 @@ def _categorical(name: str, part: str, values: Array, *, certain: bool) -> Colum
 
 
 def quantile_edges(values: Array) -> Array:
-    """Upper edges of bins none of which, atoms apart, holds over 1/1024 of the values, or 10 where that is more.
+    """Upper edges of bins none of which, atoms apart, holds over 1/1024 of the values, or 5 where that is more.
 
-    An atom (a value with more than that) is fenced off by two edges: itself and the number just below it. No other edge
-    is a value, but a rounder number between two neighbours, so that an edge is nobody's. Infinities fall into the outer
-    bins.
+    An atom (a value with more than that) is fenced off by two edges: itself and the number just below it. So is the least
+    value from what is below it: the outer bins hold what is beyond all values, and infinities. No other edge is a value,
+    but a rounder number between two neighbours, so that no edge tells what a single row held.
     """
     unique, counts = np.unique(values[np.isfinite(values)], return_counts=True)
     if not len(unique):
         return np.array([0.0])
     upto, rows = np.cumsum(counts), int(counts.sum())
-    shares = max(1, min(MAX_BINS, rows // PRIVATE))
-    atom = (counts >= PRIVATE) & ((counts * shares > 2 * rows) | (counts == rows))
-    group = -(-upto * shares // rows)
-    first = np.append(True, group[1:] != group[:-1])
-    last = np.append(first[1:], True)
-    mass = np.diff(upto[last], prepend=0)[np.cumsum(first) - 1]
-    # A group is one share and what its first value holds beyond it: where that is over two shares, it stands alone.
-    last |= first & (mass * shares > 2 * rows)
-    last[:-1] &= atom[:-1] | ~atom[1:]  # the fence below an atom is edge enough
-    edges = np.where(atom, unique, _between(unique))
+    share = max(rows / SHARES, PRIVATE)
+    atom = (counts > share) | ((counts == rows) & (rows >= PRIVATE))
+    below, above = _outside(unique)
+    edges = np.where(atom, unique, _between(np.append(unique, above)))
+    ends = _ends(upto, np.flatnonzero(atom), share)
     with np.errstate(over="ignore"):  # below the least float there is -inf
         fences = np.nextafter(unique[atom], -np.inf)
-    return np.unique(np.concatenate((edges[last], fences)))
+    return np.unique(np.concatenate((edges[ends], fences, [] if atom[0] else [below])))
+
+
+def _ends(upto: Array, atoms: Array, share: float) -> list[int]:
+    """Where bins end, each as full as may be; the one below an atom ends at the atom's fence."""
+    ends = []
+    start, last = 0, len(upto) - 1
+    alone = iter([*atoms.tolist(), last + 1])
+    atom = next(alone)
+    while start <= last:
+        if start == atom:
+            end, atom = start, next(alone)
+            ends.append(end)
+        else:
+            before = int(upto[start - 1]) if start else 0
+            end = int(np.searchsorted(upto, before + share, "right")) - 1
+            if end < atom - 1:
+                ends.append(end)
+            else:
+                end = atom - 1
+                if atom > last:
+                    ends.append(end)
+        start = end + 1
+    return ends
+
+
+def _outside(values: Array) -> tuple[float, float]:
+    """Round numbers a little below the least and above the greatest of some values."""
+    least, most = float(values[0]), float(values[-1])
+    with np.errstate(all="ignore"):
+        step = float(10.0 ** np.floor(np.log10(((most - least) or abs(least) or 1.0) / 10)))
+        below = float((np.ceil(least / np.float64(step)) - 1) * step)
+        above = float((np.floor(most / np.float64(step)) + 1) * step)
+        next_below, next_above = float(np.nextafter(least, -np.inf)), float(np.nextafter(most, np.inf))
+    return (
+        below if -np.inf < below < least else next_below,
+        above if most < above < np.inf else min(next_above, float(np.finfo(np.float64).max)),
+    )
 
 
 def _between(values: Array) -> Array:
-    """For each of some rising values, a number of few digits from it to below the next; of the last, to a bit above."""
-    span = float(np.ptp(values)) if np.isfinite(np.ptp(values)) else 0.0
-    above = np.append(values[1:], values[-1] + (span / 10 or abs(values[-1]) / 10))
-    gaps = above - values
+    """For each of some rising values but the last, a number of few digits from it to below the next; then the last."""
+    low, high = values[:-1], values[1:]
     with np.errstate(all="ignore"):
-        steps = 10.0 ** np.floor(np.log10(gaps))
-        round_ = np.ceil(values / steps) * steps
-        middle = values / 2 + above / 2
+        step = 10.0 ** np.floor(np.log10(high - low))
+        number = np.ceil(low / step)
         # 3 * 0.1 is a hair over 0.3: dividing by a whole number is not.
-        round_ = np.where(steps < 1, np.ceil(values / steps) / np.round(1 / steps), round_)
-    fine = np.isfinite(round_) & (round_ >= values) & (round_ < above)
-    other = np.isfinite(middle) & (middle >= values) & (middle < above)
-    return np.where(fine, round_, np.where(other, middle, values))
+        rounder = np.where(step < 1, number / np.round(1 / step), number * step)
+        middle = low / 2 + high / 2
+    found = np.where(np.isfinite(rounder) & (rounder >= low) & (rounder < high), rounder, middle)
+    found = np.where((found >= low) & (found < high), found, low)
+    found[-1] = values[-1]
+    return found
 
 
 def category_bins(column: ColumnBins, values: Array) -> tuple[Array, Array]:

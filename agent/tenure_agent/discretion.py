@@ -11,6 +11,7 @@ from tenure_agent.bins import PRIVATE, Array, ColumnBins, Layout
 from tenure_agent.summary import Summary
 
 STEPS = 10  # over a column's range, at least
+LARGEST = float(np.finfo(np.float64).max)
 
 
 def discreet(layout: Layout, summary: Summary) -> Summary:
@@ -30,14 +31,14 @@ def _outwards(column: ColumnBins, counts: Array, low: float, high: float) -> tup
     shared = set(column.upper[np.flatnonzero(column.fenced[:-1] & (counts[:-1] >= PRIVATE))].tolist())
     step = _step((high - low) or abs(high) or 1.0)
     if step is None:
-        return low, high
+        return (-LARGEST, LARGEST) if high - low > 1 else (low, high)
     down, up = math.floor(low / step) * step, math.ceil(high / step) * step
     return low if low in shared else min(low, _clean(down)), high if high in shared else max(high, _clean(up))
 
 
 def _step(span: float) -> float | None:
     """1, 2 or 5 times a power of ten, at least ten of which go into a span; None where floats do not reach."""
-    if not 1e-300 < span < 1e300:
+    if not 1e-290 < span < 1e307:
         return None
     power = 10.0 ** math.floor(math.log10(span / STEPS))
     return max(factor * power for factor in (1.0, 2.0, 5.0) if factor * power * STEPS <= span * (1 + 1e-9))

@@ -73,7 +73,7 @@ def _portrait(reference: Reference, number: int) -> Portrait:
     }
     if not column.ordered:
         named = sorted(zip(column.categories, counts.tolist(), strict=False), key=lambda one: -one[1])
-        values = tuple((name, held / max(rows, 1)) for name, held in named)
+        values: tuple[tuple[float | str, float], ...] = tuple((name, held / max(rows, 1)) for name, held in named)
         return _made(column, rows, shares, values=values, others=float(counts[-1]) / max(rows, 1))
     counts[0] -= summary.below[number]
     counts[-1] -= summary.above[number]

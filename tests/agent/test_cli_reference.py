@@ -121,8 +121,14 @@ def test_build_refuses(rows: Path, tmp_path: Path) -> None:
     for arguments, told in (
         ((broken, *named, tmp_path / "o"), "cannot be read"),
         ((tmp_path / "absent.csv", *named, tmp_path / "o"), "does not exist"),
-        ((rows, *named, tmp_path / "absent" / "o"), "cannot be written (No such file or directory). Try: another folder"),
-        ((rows, *named, tmp_path / "o", "--time", "when"), "--time: 'when' cannot be used. Try: one of order_id, amount"),
+        (
+            (rows, *named, tmp_path / "absent" / "o"),
+            "cannot be written (No such file or directory). Try: another folder",
+        ),
+        (
+            (rows, *named, tmp_path / "o", "--time", "when"),
+            "--time: 'when' cannot be used. Try: one of order_id, amount",
+        ),
         ((rows, *named, tmp_path / "o", "--column", "x"), "'x' cannot be used. Try: NAME=numeric|categorical"),
         ((rows, *named, tmp_path / "o", "--column", "amount=date"), "'amount=date' cannot be used. Try: NAME=numeric"),
         ((rows, *named, tmp_path / "o", "--where", "1 +"), "--where: '1 +' cannot be used. Try: a condition like"),
@@ -135,8 +141,8 @@ def test_build_refuses(rows: Path, tmp_path: Path) -> None:
 
 def test_an_interrupted_build_leaves_nothing(rows: Path, tmp_path: Path) -> None:
     endless = "amount < (SELECT sum(a.range * b.range) FROM range(10000000) a, range(10000000) b)"
-    command = [sys.executable, "-m", "tenure_agent", "reference", "build", rows, "--where", endless]
-    arguments = ["--model", "m", "--version", "1", "--out", tmp_path / "o"]
+    command = [sys.executable, "-m", "tenure_agent", "reference", "build", str(rows), "--where", endless]
+    arguments = ["--model", "m", "--version", "1", "--out", str(tmp_path / "o")]
     with subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None and not list(tmp_path.glob(".reference-*/rows.duckdb")):
             time.sleep(0.01)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tenure_agent.bins import PRIVATE, quantile_edges
+from tenure_agent.bins import PRIVATE, SHARES, quantile_edges
 from tenure_agent.builder import Rows, build_reference
 from tenure_agent.reference import Reference
 
@@ -88,7 +88,8 @@ def test_edges_part_the_values_and_bins_are_light_or_one_value_s(found: list[flo
     bins = np.searchsorted(edges, unique, "left")
     mass = np.bincount(bins, counts, minlength=len(edges) + 1)
     kinds = np.bincount(bins, minlength=len(edges) + 1)
-    most = 2 * len(values) / max(1, len(values) // PRIVATE)
+    most = max(len(values) / SHARES, PRIVATE)
     assert (np.diff(edges) > 0).all()
     assert ((mass <= most) | (kinds == 1)).all()
-    assert edges[-1] >= values.max()
+    assert values.min() > edges[0]
+    assert values.max() <= edges[-1]
