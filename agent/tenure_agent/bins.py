@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tenure_agent.kinds import SHARED, unfit_numbers, unfit_texts
+
 Array = npt.NDArray[Any]
 
 SHARES = 1024  # a value with more than one of them is an atom; other bins hold one at most
 TOP_CATEGORIES = 254
-PRIVATE = 5  # rows a category needs to be named: what fewer share could be somebody
+PRIVATE = SHARED  # rows a value needs to be named: what fewer share could be somebody
 NUMERIC, CATEGORICAL, BOOLEAN = "numeric", "categorical", "boolean"
 
 
@@ -100,20 +102,15 @@ def build_column(name: str, part: str, values: Array, declared: str | None = Non
     present = numbers[~np.isnan(numbers)]
     if not len(present):
         return "no value in the reference"
-    if declared is None and _counts_up(present):
-        return f"{len(present)} rising whole numbers, none of them twice: an id or a counter"
-    truth = values.dtype.kind == "b" or declared == BOOLEAN
+    unfit = unfit_numbers(name, present) if declared is None else None
+    if unfit is not None:
+        return unfit
+    truth = declared == BOOLEAN or (declared is None and np.array_equal(np.unique(present), (0.0, 1.0)))
+    edges = quantile_edges(present)
     finite = present[np.isfinite(present)]
-    centre = float(np.partition(finite, len(finite) // 2)[len(finite) // 2]) if len(finite) else 0.0
-    return ColumnBins(name, part, BOOLEAN if truth else NUMERIC, centre, tuple(quantile_edges(present).tolist()))
-
-
-def _counts_up(values: Array) -> bool:
-    """Whether the values are what a counter gives: nothing of it comes back, so nothing of it can be compared."""
-    if len(values) < 1000:
-        return False
-    steps = np.diff(values)
-    return bool((steps > 0).all() and (np.floor(values) == values).all())
+    middle = np.partition(finite, len(finite) // 2)[len(finite) // 2] if len(finite) else edges[0]
+    centre = float(edges[min(int(np.searchsorted(edges, middle)), len(edges) - 1)])
+    return ColumnBins(name, part, BOOLEAN if truth else NUMERIC, centre, tuple(edges.tolist()))
 
 
 def as_texts(values: Array) -> Array:
@@ -131,31 +128,38 @@ def _categorical(name: str, part: str, values: Array, *, certain: bool) -> Colum
     if not len(present):
         return "no value in the reference"
     names, counts = np.unique(present.astype(str), return_counts=True)
-    if not certain and len(names) > max(50, len(present) // 10):
-        return f"{len(names)} different texts in {len(present)} rows: an id or free text"
+    unfit = None if certain else unfit_texts(names, counts)
+    if unfit is not None:
+        return unfit
     order = np.lexsort((names, -counts))[:TOP_CATEGORIES]
-    kept = order[counts[order] >= min(PRIVATE, counts.max())]
+    kept = order[counts[order] >= PRIVATE]
+    if not len(kept):
+        return f"no text that {PRIVATE} rows share"
     return ColumnBins(name, part, CATEGORICAL, categories=tuple(names[kept].tolist()))
 
 
 def quantile_edges(values: Array) -> Array:
-    """Upper edges of bins none of which, atoms apart, holds over 1/1024 of the values.
+    """Upper edges of bins none of which, atoms apart, holds over 1/1024 of the values, or 5 where that is more.
 
-    An atom (a value with more than 1/1024 of them) is fenced off by two edges: itself and the number just below it.
-    So is the least value from what is below it: the outer bins hold what is beyond all values, and infinities.
+    An atom (a value with more than that) is fenced off by two edges: itself and the number just below it. So is the least
+    value from what is below it: the outer bins hold what is beyond all values, and infinities. No other edge is a value,
+    but a rounder number between two neighbours, so that no edge tells what a single row held.
     """
     unique, counts = np.unique(values[np.isfinite(values)], return_counts=True)
     if not len(unique):
         return np.array([0.0])
     upto, rows = np.cumsum(counts), int(counts.sum())
-    atom = counts * SHARES > rows
-    ends = _ends(upto, np.flatnonzero(atom), rows)
+    share = max(rows / SHARES, PRIVATE)
+    atom = (counts > share) | ((counts == rows) & (rows >= PRIVATE))
+    below, above = _outside(unique)
+    edges = np.where(atom, unique, _between(np.append(unique, above)))
+    ends = _ends(upto, np.flatnonzero(atom), share)
     with np.errstate(over="ignore"):  # below the least float there is -inf
-        fences = np.nextafter(np.append(unique[atom], unique[0]), -np.inf)
-    return np.unique(np.concatenate((unique[ends], fences)))
+        fences = np.nextafter(unique[atom], -np.inf)
+    return np.unique(np.concatenate((edges[ends], fences, [] if atom[0] else [below])))
 
 
-def _ends(upto: Array, atoms: Array, rows: int) -> list[int]:
+def _ends(upto: Array, atoms: Array, share: float) -> list[int]:
     """Where bins end, each as full as may be; the one below an atom ends at the atom's fence."""
     ends = []
     start, last = 0, len(upto) - 1
@@ -167,7 +171,7 @@ def _ends(upto: Array, atoms: Array, rows: int) -> list[int]:
             ends.append(end)
         else:
             before = int(upto[start - 1]) if start else 0
-            end = int(np.searchsorted(upto, before + rows / SHARES, "right")) - 1
+            end = int(np.searchsorted(upto, before + share, "right")) - 1
             if end < atom - 1:
                 ends.append(end)
             else:
@@ -176,6 +180,35 @@ def _ends(upto: Array, atoms: Array, rows: int) -> list[int]:
                     ends.append(end)
         start = end + 1
     return ends
+
+
+def _outside(values: Array) -> tuple[float, float]:
+    """Round numbers a little below the least and above the greatest of some values."""
+    least, most = float(values[0]), float(values[-1])
+    with np.errstate(all="ignore"):
+        step = float(10.0 ** np.floor(np.log10(((most - least) or abs(least) or 1.0) / 10)))
+        below = float((np.ceil(least / np.float64(step)) - 1) * step)
+        above = float((np.floor(most / np.float64(step)) + 1) * step)
+        next_below, next_above = float(np.nextafter(least, -np.inf)), float(np.nextafter(most, np.inf))
+    return (
+        below if -np.inf < below < least else next_below,
+        above if most < above < np.inf else min(next_above, float(np.finfo(np.float64).max)),
+    )
+
+
+def _between(values: Array) -> Array:
+    """For each of some rising values but the last, a number of few digits from it to below the next; then the last."""
+    low, high = values[:-1], values[1:]
+    with np.errstate(all="ignore"):
+        step = 10.0 ** np.floor(np.log10(high - low))
+        number = np.ceil(low / step)
+        # 3 * 0.1 is a hair over 0.3: dividing by a whole number is not.
+        rounder = np.where(step < 1, number / np.round(1 / step), number * step)
+        middle = low / 2 + high / 2
+    found = np.where(np.isfinite(rounder) & (rounder >= low) & (rounder < high), rounder, middle)
+    found = np.where((found >= low) & (found < high), found, low)
+    found[-1] = values[-1]
+    return found
 
 
 def category_bins(column: ColumnBins, values: Array) -> tuple[Array, Array]:

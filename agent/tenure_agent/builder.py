@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from tenure_agent.bins import Array, Layout, build_column
 from tenure_agent.coarse import Coarse
+from tenure_agent.discretion import discreet
 from tenure_agent.losses import LossProfile
 from tenure_agent.reference import Reference
 from tenure_agent.summary import Summary, merge
@@ -32,8 +33,8 @@ class Source(Protocol):
     def sample(self) -> Mapping[tuple[str, str], Array]:
         """All rows, or enough of them, spread evenly, to choose bins by."""
 
-    def chunks(self) -> Iterator[Mapping[tuple[str, str], Array]]:
-        """All rows in order."""
+    def chunks(self, wanted: Collection[tuple[str, str]]) -> Iterator[Mapping[tuple[str, str], Array]]:
+        """All rows in order; no other columns than the wanted ones are needed."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ class Rows:
     def sample(self) -> Mapping[tuple[str, str], Array]:
         return self.columns
 
-    def chunks(self) -> Iterator[Mapping[tuple[str, str], Array]]:
-        yield self.columns
+    def chunks(self, wanted: Collection[tuple[str, str]]) -> Iterator[Mapping[tuple[str, str], Array]]:
+        yield {key: values for key, values in self.columns.items() if key in wanted}
 
 
 def build_reference(
@@ -62,6 +63,7 @@ def build_reference(
     losses: Sequence[LossProfile] = (),
     told: str = "",
     span: tuple[int, int] = (0, 0),
+    notices: Sequence[str] = (),
 ) -> Reference:
     """A reference from rows, gone through three times: for the bins, for the counts, for the blocks.
 
@@ -73,28 +75,31 @@ def build_reference(
         Where the rows are from, in words.
     span
         Event times of the first and the last row, in microseconds since 1970 UTC.
+    notices
+        What a person should know of the rows, beside what is found here.
     """
-    bins, notices = [], []
+    bins, noticed = [], list(notices)
     for (part, name), values in source.sample().items():
         column = build_column(name, part, values, (declared or {}).get(name))
         if isinstance(column, str):
-            notices.append(f"{name}: left out, {column}")
+            noticed.append(f"{name}: left out, {column}")
         else:
             bins.append(column)
     layout = Layout(bins)
     n = min(MAX_BLOCKS, source.rows // MIN_BLOCK_ROWS) if bins else 0
-    summary = merge(layout, (part for _, part in _parts(layout, source, n)))
+    summary = merge(layout, (found for _, found in _parts(layout, source, n)))
     coarse = Coarse(layout, summary)
     blocks = np.zeros((n, int(coarse.starts[-1])), np.int64)
-    for block, stretch in _parts(layout, source, n) if n else ():
-        blocks[block] += coarse.counts(stretch)
-    return Reference(model, version, layout.columns, summary, blocks, span, tuple(losses), told, tuple(notices))
+    for block, found in _parts(layout, source, n) if n else ():
+        blocks[block] += coarse.counts(found)
+    shown = discreet(layout, summary)
+    return Reference(model, version, layout.columns, shown, blocks, span, tuple(losses), told, tuple(noticed))
 
 
 def _parts(layout: Layout, source: Source, blocks: int) -> Iterator[tuple[int, Summary]]:
     """Summaries of a source's rows, none of more than one block, with the block's number."""
     rows, done = max(source.rows, 1), 0
-    for columns in source.chunks():
+    for columns in source.chunks({column.key for column in layout.columns}):
         length = max((len(values) for values in columns.values()), default=0)
         block = (np.arange(done, done + length) * max(blocks, 1)) // rows
         done += length

@@ -1,6 +1,10 @@
 """The reference: what a model version's inputs, outputs and losses looked like when it was judged fit.
 
-It holds bins, counts and moments, never rows, so that it ships with the model and every replica bins alike.
+It ships with the model, and every replica bins alike. It holds no rows, but of each column: its name, kind and bins (edges
+that are no row's value, but for values that many rows share; names of categories that at least 5 rows share); how many
+rows fell into each bin, over all and in each block of at least 20 rows; counts of what is missing, infinite or zero, and
+by powers of two; sum, sum of squares, and a range rounded outwards; values that at least 5 rows share. Of the whole: the
+first and last event time, the file's name, figures of the losses, and how far each feature tells the label.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from tenure.errors import TenureError
 from tenure_agent.baseline import Baseline
 from tenure_agent.bins import Array, ColumnBins, Layout
 from tenure_agent.coarse import Coarse
+from tenure_agent.hints import Hint
 from tenure_agent.losses import LossProfile
 from tenure_agent.summary import Summary
 
@@ -56,6 +61,7 @@ class Reference:
     losses: tuple[LossProfile, ...] = ()
     source: str = ""
     notices: tuple[str, ...] = ()
+    hints: tuple[Hint, ...] = ()
 
     @cached_property
     def layout(self) -> Layout:
@@ -102,6 +108,7 @@ class Reference:
             "columns": [asdict(column) for column in self.columns],
             "summary": base64.b85encode(self.summary.to_bytes()).decode(),
             "losses": [asdict(loss) for loss in self.losses],
+            "hints": [asdict(hint) for hint in self.hints],
             "blocks": len(self.blocks),
             "block_counts": base64.b85encode(zlib.compress(self.blocks.astype("<u4").tobytes(), 9)).decode(),
         }
@@ -134,6 +141,7 @@ class Reference:
                 tuple(LossProfile(**_tuples(loss)) for loss in document["losses"]),
                 document["source"],
                 tuple(document["notices"]),
+                tuple(Hint(**hint) for hint in document["hints"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, zlib.error) as error:
             raise ReferenceUnreadable(
@@ -141,7 +149,10 @@ class Reference:
             ) from error
 
     def save(self, path: Path) -> None:
-        path.write_bytes(gzip.compress(self.dumps().encode(), mtime=0))
+        """Write it whole or not at all."""
+        part = path.with_name(path.name + ".part")
+        part.write_bytes(gzip.compress(self.dumps().encode(), mtime=0))
+        part.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import duckdb
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -23,7 +22,6 @@ from tenure_agent import __version__
 from tenure_agent.cli import main
 from tenure_agent.control.webhook import read_secret
 from tenure_agent.daemon import Agent
-from tenure_agent.reference import Reference
 
 START = 1_700_000_000
 Running = Callable[..., AbstractContextManager[Agent]]
@@ -160,51 +158,6 @@ def test_decisions_are_listed(running: Running) -> None:
         assert "fraud 1: retrain (routine, recorded)\n  200 new rows have come" in tell("decisions").output
         [decision] = json.loads(tell("decisions", "--json").output)["decisions"]
         assert (decision["trigger"], decision["delivered"]) == ("new_data_volume", False)
-
-
-@pytest.fixture
-def rows(tmp_path: Path) -> Path:
-    """Training data as Parquet."""
-    path = tmp_path / "train.parquet"
-    duckdb.connect().execute(
-        "COPY (SELECT 'order-' || i AS order_id, random() AS amount, ['NL', 'DE', NULL][1 + i % 3] AS country, "
-        f"(i % 10) / 10 AS prediction, CAST(i % 2 AS INTEGER) AS label FROM range(3000) t(i)) TO '{path}' (FORMAT parquet)"
-    )
-    return path
-
-
-@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
-def test_reference_build(rows: Path, tmp_path: Path, suffix: str) -> None:
-    data, out = tmp_path / f"data{suffix}", tmp_path / "fraud.reference"
-    options = "(FORMAT parquet)" if suffix == ".parquet" else "(HEADER)"
-    duckdb.connect().execute(f"COPY (FROM '{rows}') TO '{data}' {options}")
-    arguments = ("reference", "build", data, "--model", "fraud", "--version", "3", "--out", out)
-
-    told, parsed = tell(*arguments, "--ignore", "order_id"), tell(*arguments, "--json")
-
-    assert told.exit_code == parsed.exit_code == 0
-    document, built = json.loads(parsed.output), Reference.load(out)
-    assert told.output.startswith("3,000 rows, 3 columns -> ")
-    assert document["columns"] == {"amount": "numeric", "country": "categorical", "prediction": "numeric"}
-    assert document["rows"] == built.rows == 3000
-    assert document["hash"] == built.hash
-    assert set(document["losses"]) == {"zero_one", "brier"}
-    assert document["notices"] == ["order_id: left out, 3000 different texts in 3000 rows: an id or free text"]
-    assert (built.model, built.version, built.source) == ("fraud", "3", f"built from {data.name}")
-
-
-def test_reference_build_refuses(rows: Path, tmp_path: Path) -> None:
-    broken = tmp_path / "broken.parquet"
-    broken.write_bytes(b"PAR1 no")
-    named = ("--model", "m", "--version", "1", "--out")
-    for arguments, told in (
-        ((broken, *named, tmp_path / "o"), "cannot be read"),
-        ((tmp_path / "absent.csv", *named, tmp_path / "o"), "does not exist"),
-        ((rows, *named, tmp_path / "absent" / "o"), "No such file or directory"),
-    ):
-        found = tell("reference", "build", *arguments)
-        assert found.exit_code == 2
-        assert told in found.output
 
 
 def test_a_secret_is_private_and_is_not_replaced(tmp_path: Path) -> None:

@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 from tenure.errors import TenureError
 
-OUTPUTS = ("prediction", "score")
+if TYPE_CHECKING:
+    from tenure_agent.dataset import Table
+    from tenure_agent.reference import Reference
+
+KINDS = ("numeric", "categorical", "boolean", "ignore")
+STRETCH = 20_000  # neighbouring rows that losses are taken from: their dependence shows inside
 
 
 @click.group()
 def reference() -> None:
     """What a model's data looked like when it was judged fit."""
+
+
+def _declared(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for text in given:
+        name, _equals, kind = text.rpartition("=")
+        if not name or kind not in KINDS:
+            raise click.BadParameter(f"{text!r} cannot be used. Try: NAME={'|'.join(KINDS)}")
+        found[name] = kind
+    return found
 
 
 @reference.command(
@@ -25,9 +43,15 @@ def reference() -> None:
 @click.argument("data", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--model", required=True)
 @click.option("--version", required=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True)
-@click.option("--label", default="label", show_default=True, help="Column of the truth, if there is one.")
-@click.option("--ignore", multiple=True, metavar="COLUMN", help="A column that is no feature, such as an id.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True)
+@click.option("--time", metavar="COLUMN", help="When each row was; rows are brought into its order. Default: time.")
+@click.option("--label", metavar="COLUMN", help="The truth. Default: label.")
+@click.option("--prediction", metavar="COLUMN", help="What the model said. Default: prediction.")
+@click.option("--score", metavar="COLUMN", help="How sure it was. Default: score.")
+@click.option("--column", "declared", multiple=True, metavar="NAME=KIND", callback=_declared, help=" | ".join(KINDS))
+@click.option("--ignore", multiple=True, metavar="NAME", help="Short for --column NAME=ignore.")
+@click.option("--where", metavar="SQL", help="Only rows for which this holds, such as \"split = 'reference'\".")
+@click.option("--missing", multiple=True, metavar="TEXT", help="A text in a CSV that stands for no value, such as NA.")
 @click.option("--task", type=click.Choice(["binary", "multiclass", "regression"]), help="Default: guessed.")
 @click.option("--json", "as_json", is_flag=True)
 def build(
@@ -35,56 +59,138 @@ def build(
     model: str,
     version: str,
     out: Path,
-    label: str,
+    declared: dict[str, str],
     ignore: tuple[str, ...],
+    where: str | None,
+    missing: tuple[str, ...],
     task: str | None,
     as_json: bool,
+    **roles: str | None,
 ) -> None:
-    """Build a reference from rows in time order (CSV or Parquet).
+    """Build a reference from a file of rows: CSV, Parquet or Arrow, however large.
 
-    Columns named `prediction` and `score` are what the model said. With a label column the reference also holds how
-    large its losses were and how they move on their own; predictions must then be out of sample.
+    Rows count in the order of --time, or else of the file. Columns named id, version, role, split and label_time are
+    taken for bookkeeping unless --column says otherwise. With labels the reference also holds how large the losses were,
+    how they move on their own, and which feature tells the label alone; predictions must then be out of sample.
     """
-    from tenure_agent.dataset import read_columns  # noqa: PLC0415  # duckdb
-    from tenure_agent.losses import profile_losses, task_of  # noqa: PLC0415
-    from tenure_agent.reference import build_reference  # noqa: PLC0415
+    from tenure_agent.dataset import Table  # noqa: PLC0415  # duckdb
+    from tenure_agent.roles import Roles  # noqa: PLC0415
 
+    named = Roles(declared=declared | dict.fromkeys(ignore, "ignore"), **roles)
     try:
-        columns = read_columns(data)
+        with (
+            tempfile.TemporaryDirectory(prefix=".reference-", dir=out.absolute().parent) as folder,
+            _progress() as told,
+            Table(Path(folder), told) as table,
+        ):
+            table.load(data, named, where=where, missing=missing)
+            built = _built(table, model, version, named.declared, task, f"built from {data.name}")
+        built.save(out)
     except TenureError as error:
         raise click.UsageError(str(error)) from None
-    truth = columns.pop(label, None)
-    values = {("output" if name in OUTPUTS else "feature", name): column for name, column in columns.items()}
-    losses: Any = ()
-    said = values.get(("output", "prediction"))
-    if truth is not None and said is not None:
-        known = present(truth) & present(said)
-        losses = profile_losses(task or task_of(said[known], truth[known]), said[known], truth[known])
-    declared = dict.fromkeys(ignore, "ignore")
-    built = build_reference(model, version, values, declared=declared, losses=losses, source=f"built from {data.name}")
-    try:
-        built.save(out)
     except OSError as error:
-        raise click.UsageError(f"--out: {out} cannot be written ({error.strerror})") from None
+        raise click.UsageError(f"--out: {out} cannot be written ({error.strerror}). Try: another folder") from None
+    _print_built(built, out, as_json=as_json)
+
+
+def _built(
+    table: Table, model: str, version: str, declared: Mapping[str, str], task: str | None, source: str
+) -> Reference:
+    """A reference from a table; with labels, also what they tell."""
+    from tenure_agent.bins import as_texts  # noqa: PLC0415
+    from tenure_agent.builder import build_reference  # noqa: PLC0415
+    from tenure_agent.dataset import LABEL  # noqa: PLC0415
+    from tenure_agent.hints import label_hints, present, twin_hints  # noqa: PLC0415
+    from tenure_agent.losses import profile_losses, task_of  # noqa: PLC0415
+
+    losses: Any = ()
+    pair = dict(table.evenly([("output", "prediction"), LABEL], STRETCH))
+    if len(pair) == 2:
+        said, truth = pair.values()
+        known = present(truth) & present(said)
+        said, truth = said[known], truth[known]
+        if "O" in {said.dtype.kind, truth.dtype.kind}:
+            said, truth = as_texts(said), as_texts(truth)
+        task = task or (task_of(said, truth) if len(truth) else None)
+        losses = profile_losses(task or "regression", said, truth)
+    built = build_reference(
+        model,
+        version,
+        table,
+        declared=declared,
+        losses=losses,
+        told=source,
+        span=table.span,
+        notices=table.notices,
+    )
+    sample, label = table.sample(), table.evenly([LABEL]).get(LABEL)
+    hints = twin_hints(built.layout, sample, label)
+    if label is not None:
+        known = present(label)
+        guessed = task or (task_of(label[known], label[known]) if known.any() else "regression")
+        hints += label_hints(built.layout, sample, label, guessed)
+    return replace(built, hints=hints)
+
+
+def _print_built(built: Reference, out: Path, *, as_json: bool) -> None:
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from tenure_agent.cli.reference_view import visible  # noqa: PLC0415
+    from tenure_agent.findings import find  # noqa: PLC0415
+
     document = {
         "path": str(out),
         "hash": built.hash,
+        "digest": built.digest,
         "rows": built.rows,
         "columns": {column.name: column.kind for column in built.columns},
         "losses": {loss.channel: round(loss.mean, 6) for loss in built.losses},
         "notices": list(built.notices),
+        "findings": [asdict(finding) for finding in find(built)],
     }
     if as_json:
         click.echo(json.dumps(document))
         return
-    click.echo(f"{built.rows:,} rows, {len(built.columns)} columns -> {out} ({built.hash[:12]})")
+    click.echo(f"{built.rows:,} rows, {len(built.columns)} columns -> {out}")
+    click.echo(f"  sha256 {built.digest}")
     for notice in built.notices:
-        click.echo(f"  {notice}")
+        click.echo(f"  {visible(notice)}")
+    for finding in find(built):
+        click.echo(f"  {visible(': '.join(filter(None, (finding.column, finding.text))))}")
 
 
-def present(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Which values are there."""
-    if values.dtype.kind == "O":
-        return np.array([value is not None for value in values], bool)
-    known: np.ndarray[Any, Any] = ~np.isnan(values)
-    return known
+@reference.command(epilog="Example: tenure-agent reference show fraud.reference --column amount")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--column", metavar="NAME", help="One column, in detail.")
+@click.option("--json", "as_json", is_flag=True)
+def show(file: Path, column: str | None, as_json: bool) -> None:
+    """Show what a reference holds: its columns, their histograms, and what looks wrong with them."""
+    from tenure_agent.cli.reference_view import document, print_column, print_reference  # noqa: PLC0415
+    from tenure_agent.reference import Reference  # noqa: PLC0415
+
+    try:
+        loaded = Reference.load(file)
+    except TenureError as error:
+        raise click.UsageError(str(error)) from None
+    names = [one.name for one in loaded.columns]
+    if column is not None and column not in names:
+        raise click.UsageError(f"--column: {column!r} is not in {file}. Try: {', '.join(names) or 'no column at all'}")
+    if as_json:
+        click.echo(json.dumps(document(loaded, column)))
+    elif column is None:
+        print_reference(loaded)
+    else:
+        print_column(loaded, column)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, float], None]]:
+    """A bar on a terminal, and nothing elsewhere."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("reading", total=1.0)
+        yield lambda doing, share: progress.update(task, description=doing, completed=share)
