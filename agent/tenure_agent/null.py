@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tenure_agent.bins import Array
-from tenure_agent.readings import distances, missing_moves
+from tenure_agent.detectors.jensen_shannon import distances
+from tenure_agent.readings import missing_moves
 from tenure_agent.reference import Reference
 
 ENOUGH = 6  # windows side by side

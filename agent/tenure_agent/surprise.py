@@ -15,9 +15,10 @@ import numpy as np
 
 from tenure_agent.bins import Array
 from tenure_agent.coarse import Coarse
+from tenure_agent.detectors.jensen_shannon import distances
 from tenure_agent.null import GONE, Null
 from tenure_agent.past import LONGEST, MEMORY, SHORTEST, WINDOW, Past, Step
-from tenure_agent.readings import distances, missing_moves, stretched, unstretched
+from tenure_agent.readings import missing_moves, stretched, unstretched
 
 MOVED_FLOOR, MISSING_FLOOR, TOGETHER_FLOOR = 0.15, 0.10, 0.08  # below these a move does not matter
 TOGETHER_MARGIN = 0.5  # of a column's margin: a mean over columns moves less by itself
