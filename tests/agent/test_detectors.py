@@ -242,7 +242,7 @@ def test_p_values_of_numbers_are_honest_when_nothing_changed(n: int, m: int) -> 
         values[rng.random(rows) < 0.1] = np.nan
         return values
 
-    reference = built({("feature", f"c{i}"): sample(n, i) for i in range(120)})
+    reference = built({("feature", f"c{i}"): sample(n, i) for i in range(200)})
     current = {column.key: sample(m, i) for i, column in enumerate(reference.columns)}
     for name, found in found_by_all(reference, summary(reference, current)).items():
         chances = found.p_value[~np.isnan(found.p_value)]
