@@ -14,6 +14,7 @@ import duckdb
 import numpy as np
 import pytest
 
+from tenure_agent import config as config_module
 from tenure_agent.archive import names
 from tenure_agent.archive.archiving import Archiving
 from tenure_agent.archive.place import Directory, PlaceFailed
@@ -224,7 +225,7 @@ def test_by_age_rows_go_only_once_they_are_archived(
     metrics: Metrics,
     value: Value,
 ) -> None:
-    config = parse_config({"store": {"retain": "3d"}}, "a test")
+    config = parse_config({"clock": "event", "store": {"retain": "3d"}}, "a test")
     retention = Retention(database, catalogue, config, metrics, archiving)
     put(batch({"x": [1.0] * 10}, ids=[str(i) for i in range(10)]), truths=[truths({"0": 1})])
     refer(database, catalogue)
@@ -253,7 +254,9 @@ def test_for_room_rows_are_archived_at_once_or_lost_and_counted(
     tmp_path: Path,
     ill: bool,
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(config_module, "LEAST_SIZE", 1 << 20)
     put(batch({"text": ["a"]}, ids=["first"]))
     fill = (
         "INSERT INTO rows_1 (batch, time, version, role, id, t1) "

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from tenure.errors import SettingError
+from tenure_agent import config as config_module
 from tenure_agent.cli import main
 from tenure_agent.config import parse_config
 from tenure_agent.daemon import Agent
@@ -191,7 +192,9 @@ def test_losses_that_come_with_a_resend_reach_the_hub_once(play: Play, batch: Ba
     play(story)
 
 
-def test_a_full_backlog_refuses_and_drops_nothing(play: Play, batch: Batch) -> None:
+def test_a_full_backlog_refuses_and_drops_nothing(play: Play, batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config_module, "LEAST_SIZE", 1 << 20)
+
     async def story(start: Start) -> None:
         taken: list[str] = []
         async with start("relay", store={"max_size": "1MiB"}) as relay:
@@ -291,7 +294,7 @@ def test_a_relay_says_what_it_is(play: Play, tmp_path: Path) -> None:
             shown = (await verb(relay, "status")).output.replace("\n", "")
             assert f"a relay to {hub}, not connected" in shown
             assert "to be sent: 1 reports, 5 bytes, the oldest for 0 s" in shown
-            dates = ("--from", "2020-01-01", "--to", "2020-01-02")
+            dates = ("--since", "2020-01-01", "--out", str(tmp_path / "rows.parquet"))
             for command in (["check"], ["sql", "SELECT 1"], ["decisions"], ["export", *dates]):
                 refused = await verb(relay, *command)
                 assert refused.exit_code == 1

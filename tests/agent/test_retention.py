@@ -277,7 +277,7 @@ def test_summaries_are_kept_for_what_checks_read_and_while_there_is_room(
     assert kept() == [47, 48, 50, 999]
     run(config(retain="1d"), 900 / 24)  # nothing has come since: what the last checks read stays
     assert kept() == [47, 48, 50, 999]
-    tight = parse_config({"store": {"retain": "9d", "max_size": "16MiB"}}, "a test")
+    tight = parse_config({"clock": "event", "store": {"retain": "9d", "max_size": "16MiB"}}, "a test")
     keep(43, 44)
     run(tight, 51 / 24)
     assert 43 in kept()
