@@ -18,10 +18,10 @@ from tenure_agent import config as config_module
 from tenure_agent.archive import names
 from tenure_agent.archive.archiving import Archiving
 from tenure_agent.archive.place import Directory, PlaceFailed
+from tenure_agent.builder import Rows, build_reference
 from tenure_agent.config import parse_config
 from tenure_agent.exports import Exports
 from tenure_agent.metrics import Metrics
-from tenure_agent.reference import build_reference
 from tenure_agent.retention import Retention
 from tenure_agent.store import Database, archive, expiry, references
 from tenure_agent.store.archive import File, Range
@@ -204,7 +204,7 @@ def test_a_directory_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 
 def refer(database: Database, catalogue: Catalogue) -> None:
-    of = build_reference("fraud", "1", {("feature", "x"): np.arange(10.0)})
+    of = build_reference("fraud", "1", Rows({("feature", "x"): np.arange(10.0)}))
     at = catalogue.models["fraud"].versions["1"]
     database.write(lambda cursor: references.save(cursor, 1, at, of, 0)).result()
 

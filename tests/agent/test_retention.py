@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tenure_agent.builder import Rows, build_reference
 from tenure_agent.config import Config, parse_config
 from tenure_agent.measures import measure
 from tenure_agent.metrics import Metrics
-from tenure_agent.reference import build_reference
 from tenure_agent.retention import Retention
 from tenure_agent.store import Database, expiry, outcomes, predictions, producers, question, references
 from tenure_agent.store.catalogue import Catalogue
@@ -64,7 +64,7 @@ def day(put: Put, batch: Batch, database: Database, catalogue: Catalogue) -> Cal
         scores = {"prediction": [i / 10 for i in range(10)]}
         put(batch({"x": [0.5] * 10}, ids=names, start=number * DAY, outputs=scores, version=version))
         if referenced:
-            of = build_reference("fraud", version, {("feature", "x"): np.arange(10.0)})
+            of = build_reference("fraud", version, Rows({("feature", "x"): np.arange(10.0)}))
             at = catalogue.models["fraud"].versions[version]
             database.write(lambda cursor: references.save(cursor, 1, at, of, 0)).result()
 
@@ -265,7 +265,9 @@ def test_summaries_are_kept_for_what_checks_read_and_while_there_is_room(
 ) -> None:
     def keep(*hours: int) -> None:
         rows = [[1, 1, 0, hour * 3600 * SECOND, "h", b"s"] for hour in hours]
-        database.write(lambda c: c.executemany("INSERT INTO summaries VALUES (?, ?, ?, ?, ?, ?)", rows)).result()
+        database.write(
+            lambda c: c.executemany("INSERT INTO summaries VALUES (?, ?, ?, ?, ?, ?, 60000000)", rows)
+        ).result()
 
     def kept() -> list[int]:
         found = database.read(lambda c: c.execute("SELECT bucket FROM summaries ORDER BY 1").fetchall()).result()

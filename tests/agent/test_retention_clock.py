@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from tenure_agent.builder import Rows, build_reference
 from tenure_agent.config import parse_config
 from tenure_agent.metrics import Metrics
-from tenure_agent.reference import build_reference
 from tenure_agent.retention import Retention, TrustedClock
 from tenure_agent.store import Database, expiry, references
 from tenure_agent.store.catalogue import Catalogue
@@ -45,7 +45,7 @@ def test_no_row_expires_for_a_clock_that_was_wrong(
 ) -> None:
     settings = parse_config({"clock": "wall", "store": {"retain": "3d"}}, "a test")
     put(batch({"x": [0.5] * 10}, start=DAY))
-    of = build_reference("fraud", "1", {("feature", "x"): np.arange(10.0)})
+    of = build_reference("fraud", "1", Rows({("feature", "x"): np.arange(10.0)}))
     database.write(lambda cursor: references.save(cursor, 1, catalogue.models["fraud"].versions["1"], of, 0)).result()
     for now in (DAY, DAY + HOUR, 4000 * DAY, 4000 * DAY + HOUR // 2, DAY + 2 * HOUR):  # each a restart
         asyncio.run(Retention(database, catalogue, settings, metrics).run(now))

@@ -13,9 +13,9 @@ import pytest
 
 import tenure
 from tenure_agent.asking import NoAnswer, ask
+from tenure_agent.builder import Rows, build_reference
 from tenure_agent.daemon import Agent
 from tenure_agent.records import Action, Decision, Level, Trigger, Urgency, Verdict, Window
-from tenure_agent.reference import build_reference
 from tenure_agent.store import Database, StoreLost, decisions, predictions, producers, references, salvage, verdicts
 from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.database import Cursor
@@ -26,7 +26,7 @@ DAY = 86_400 * 10**6
 DECISION = Decision(
     "fraud", "1", Action.RETRAIN, Trigger.SCHEDULED, Urgency.ROUTINE, "it is due", 5, "act", {"rows": [1, 2.5]}
 )
-REFERENCE = build_reference("fraud", "1", {("feature", "x"): np.arange(100.0)}, source="a test")
+REFERENCE = build_reference("fraud", "1", Rows({("feature", "x"): np.arange(100.0)}), told="a test")
 
 
 def fill(cursor: Cursor, rows: int = 200_000) -> None:
