@@ -21,7 +21,7 @@ from tenure_agent import losses
 from tenure_agent.bins import CATEGORICAL, as_texts
 from tenure_agent.builder import Rows, build_reference
 from tenure_agent.checks.drift import Settings
-from tenure_agent.config import Config
+from tenure_agent.config import Config, DriftConfig, ModelConfig
 from tenure_agent.past import WINDOW, Step
 from tenure_agent.records import MICROS, Verdict
 from tenure_agent.reference import Reference
@@ -66,11 +66,11 @@ class Profiles:
         self._known: dict[tuple[int, int], Reference] = {}
         self._tracks: dict[tuple[int, int], Track] = {}
 
-    async def reference(self, model: Model, version: int) -> Reference | None:
-        """A version's reference; None while there are too few rows to take it from."""
+    async def reference(self, model: Model, version: int, now: int) -> Reference | None:
+        """A version's reference at an event time; None while there are too few rows to take it from."""
         key = model.number, version
         if key not in self._known:
-            found = await self._database.async_read(lambda cursor: self._find(cursor, model, version))
+            found = await self._database.async_read(lambda cursor: self._find(cursor, model, version, now))
             if found is None:
                 return None
             reference, fresh = found
@@ -81,7 +81,7 @@ class Profiles:
             self._known[key] = reference
         return self._known[key]
 
-    def _find(self, cursor: Cursor, model: Model, version: int) -> tuple[Reference, bool] | None:
+    def _find(self, cursor: Cursor, model: Model, version: int, now: int) -> tuple[Reference, bool] | None:
         """A reference, and whether it is new to the store."""
         stored = references.newest(cursor, model.number, version)
         settings = self._config.model(model.name).reference
@@ -94,14 +94,11 @@ class Profiles:
                     return configured, True
         if stored is not None:
             return stored, False
-        if predictions.count_rows(cursor, model, version) < settings.first_rows:
+        if predictions.count_rows(cursor, model, version, now) < settings.first_rows:
             return None
         columns = list(model.columns.values())
-        rows = predictions.first_rows(cursor, model, version, settings.first_rows, columns)
-        declared = dict(self._config.model(model.name).columns)
-        for column in columns:
-            if column.kinds == {"DATETIME"}:
-                declared.setdefault(column.name, "ignore")  # time always moves on
+        rows = predictions.first_rows(cursor, model, version, settings.first_rows, columns, now)
+        declared = declared_columns(model, self._config.model(model.name))
         values = {(column.part, column.name): read_column(column, rows) for column in columns}
         told = f"the first {settings.first_rows:,} live rows"
         span = (int(rows["time"].min()), int(rows["time"].max()))
@@ -136,7 +133,7 @@ class Profiles:
         self, model: Model, version: int, reference: Reference, now: int
     ) -> list[tuple[Verdict, Step]] | None:
         """Summarise what is new, and judge every block that is over at an event time; None while no window is known."""
-        track = await self._track(model, version, reference)
+        track = await self._track(model, version, reference, now)
         if track is None:
             return None
         while await self._advance(model, version, track):
@@ -162,19 +159,21 @@ class Profiles:
         seen = summary.seen.tolist()
         return {c.name: m / n for c, m, n in zip(columns, summary.missing.tolist(), seen, strict=True) if n}
 
-    async def _track(self, model: Model, version: int, reference: Reference) -> Track | None:
+    async def _track(self, model: Model, version: int, reference: Reference, now: int) -> Track | None:
         key = model.number, version
         known = self._tracks.get(key)
         if known is None or known.reference.hash != reference.hash:
-            found = await self._database.async_read(lambda cursor: self._resume(cursor, model, version, reference))
+            found = await self._database.async_read(lambda cursor: self._resume(cursor, model, version, reference, now))
             if found is None:
                 return None
             self._tracks[key] = known = found
         return known
 
-    def _resume(self, cursor: Cursor, model: Model, version: int, reference: Reference) -> Track | None:
+    def _resume(
+        self, cursor: Cursor, model: Model, version: int, reference: Reference, now: int
+    ) -> Track | None:
         """A version's track as it was left, or a new one."""
-        length = self._length(cursor, model, version, reference)
+        length = self._length(cursor, model, version, reference, now)
         if length is None:
             return None
         steps = steps_store.newest(cursor, model.number, version, reference.hash, length)
@@ -184,22 +183,22 @@ class Profiles:
             track.add(time, Summary.from_bytes(blob, reference.layout))
         return track
 
-    def _length(self, cursor: Cursor, model: Model, version: int, reference: Reference) -> int | None:
+    def _length(
+        self, cursor: Cursor, model: Model, version: int, reference: Reference, now: int
+    ) -> int | None:
         """Of a block in microseconds: a tenth of the window that is configured, was chosen before, or holds enough rows."""
         drift = self._config.model(model.name).drift
         if drift.window is not None:
-            return max(1, drift.window // dt.timedelta(microseconds=1) // WINDOW)
+            return block_length(drift, reference.rows, 0, 0)
         known = steps_store.length(cursor, model.number, version, reference.hash)
         if known is not None:
             return known
         rows, span = reference.rows, reference.span[1] - reference.span[0]
         if not span:
-            rows, span = predictions.extent(cursor, model, version)
+            rows, span = predictions.extent(cursor, model, version, now)
             if rows < drift.min_rows:
                 return None
-        wanted = min(TARGET_SHARE * drift.min_rows, reference.rows / OF_REFERENCE)
-        blocks = -(-round(span * wanted / max(rows, 1)) // (MINUTE * WINDOW))  # of whole minutes
-        return min(max(blocks, SHORTEST_BLOCK), LONGEST_BLOCK) * MINUTE
+        return block_length(drift, reference.rows, rows, span)
 
     async def _advance(self, model: Model, version: int, track: Track) -> bool:
         """Summarise the next rows that are not summarised yet; False when there were none."""
@@ -226,6 +225,27 @@ class Profiles:
 
     def _bucket(self, track: Track) -> int:
         return track.length if self._coarse or track.length % MINUTE else MINUTE
+
+
+def declared_columns(model: Model, config: ModelConfig) -> dict[str, str]:
+    """Column name → what it is to be taken for."""
+    times = {column.name: "ignore" for column in model.columns.values() if column.kinds == {"DATETIME"}}
+    return times | dict(config.columns)  # time always moves on
+
+
+def block_length(drift: DriftConfig, reference_rows: int, rows: int, span: int) -> int:
+    """Microseconds of one block: a tenth of the window that is configured, or of the shortest that holds enough rows.
+
+    Parameters
+    ----------
+    rows, span
+        So many rows came in so many microseconds.
+    """
+    if drift.window is not None:
+        return max(1, drift.window // dt.timedelta(microseconds=1) // WINDOW)
+    wanted = min(TARGET_SHARE * drift.min_rows, reference_rows / OF_REFERENCE)
+    minutes = -(-round(span * wanted / max(rows, 1)) // (MINUTE * WINDOW))
+    return min(max(minutes, SHORTEST_BLOCK), LONGEST_BLOCK) * MINUTE
 
 
 def needed(model: Model, reference: Reference) -> Sequence[Column]:

@@ -10,7 +10,7 @@ import asyncio
 import datetime as dt
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from tenure.errors import TenureError
@@ -51,6 +51,24 @@ class Past:
     new_rows: int
 
 
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What one review found.
+
+    Parameters
+    ----------
+    drift, performance
+        As they stand now.
+    said
+        What is new, oldest first: blocks judged at one review can say several things.
+    """
+
+    drift: Verdict
+    performance: Verdict
+    said: Sequence[Verdict]
+    decision: Decision | None
+
+
 class Reviewer:
     """Reviews models one at a time.
 
@@ -58,6 +76,8 @@ class Reviewer:
     ----------
     clock
         Wall time in microseconds since 1970 UTC, kept with decisions.
+    coarse
+        See `Profiles`.
     """
 
     def __init__(
@@ -67,6 +87,8 @@ class Reviewer:
         config: Config,
         metrics: Metrics,
         clock: Callable[[], int],
+        *,
+        coarse: bool = False,
     ) -> None:
         self._database = database
         self._catalogue = catalogue
@@ -76,22 +98,22 @@ class Reviewer:
         self._lock = asyncio.Lock()  # two at once would count rows twice, and decide twice
         self._histories: dict[tuple[int, int], deque[tuple[Level, Level]]] = {}  # of performance
         self._said: dict[tuple[int, int], Verdict] = {}  # of drift, newest
-        self.profiles = Profiles(database, config, clock)
+        self.profiles = Profiles(database, config, clock, coarse=coarse)
 
-    async def review(self, name: str, now: int) -> list[Verdict]:
-        """Check a model at an event time; keep the verdicts and the decision they lead to."""
+    async def review(self, name: str, now: int) -> Review | None:
+        """Check a model at an event time; keep the verdicts and the decision they lead to. None: nothing is served yet."""
         async with self._lock:
             return await self._review(name, now)
 
-    async def _review(self, name: str, now: int) -> list[Verdict]:
+    async def _review(self, name: str, now: int) -> Review | None:
         started = asyncio.get_running_loop().time()
         model, config = self._catalogue.models[name], self._config.model(name)
         version = await self._database.async_read(lambda cursor: predictions.champion(cursor, model, now))
         if version is None:
-            return []
+            return None
         reference, broken = None, ""
         try:
-            reference = await self.profiles.reference(model, version)
+            reference = await self.profiles.reference(model, version, now)
         except TenureError as error:
             logger.exception("the reference of %(model)s cannot be used", {"model": name})
             broken = str(error)
@@ -134,7 +156,7 @@ class Reviewer:
             made = {"decision": decision.id, "action": decision.action, "model": name, "trigger": decision.trigger}
             logger.info("decision %(decision)s: %(action)s %(model)s because of %(trigger)s", made)
         self._metrics.check_seconds.observe(asyncio.get_running_loop().time() - started)
-        return [drift, performance]
+        return Review(drift, performance, [verdict for verdict, _ in said], decision)
 
     def _labels(self, cursor: Cursor, model: Model, version: int, now: int) -> Labelled:
         """The newest labelled predictions; the histories of a version's checks on its first review."""

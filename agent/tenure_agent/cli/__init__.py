@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from tenure_agent import __version__
+from tenure_agent.cli.backtest import backtest
 from tenure_agent.cli.check import check
 from tenure_agent.cli.config import config
 from tenure_agent.cli.control import control
@@ -26,5 +27,5 @@ def main() -> None:
     """
 
 
-for verb in (run, status, check, decisions, sql, reference, export, config, control, demo):
+for verb in (run, status, check, decisions, sql, reference, backtest, export, config, control, demo):
     main.add_command(verb)

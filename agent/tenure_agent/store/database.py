@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from importlib import resources
 from pathlib import Path
@@ -17,8 +17,9 @@ import duckdb
 
 from tenure.errors import TenureError
 from tenure_agent.store import damage
-from tenure_agent.store.connection import Connection, Cursor
+from tenure_agent.store.connection import IN_MEMORY, Connection, Cursor
 from tenure_agent.store.damage import StoreFull, StoreLost
+from tenure_agent.store.inline import Inline
 from tenure_agent.store.lock import DatabaseLocked, lock
 from tenure_agent.store.room import Room
 
@@ -38,7 +39,9 @@ class Database:
     ----------
     path
         The DuckDB file; made when it is not there, and set aside when it cannot be read. A lock file and an export
-        directory are kept beside it.
+        directory are kept beside it. None: in memory, for as long as it is open.
+    exports
+        The one directory queries may read and write; what memory does not hold goes there where there is no file.
     memory
         Bytes DuckDB may use.
     threads
@@ -58,20 +61,21 @@ class Database:
 
     def __init__(
         self,
-        path: Path,
+        path: Path | None,
         *,
+        exports: Path | None = None,
         memory: int = 128 << 20,
         threads: int = 1,
         floor: int = 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.path = path.absolute()
-        self.exports = self.path.with_name(self.path.name + ".exports")
+        self.path = path.absolute() if path is not None else IN_MEMORY
+        self.exports = exports if exports is not None else self.path.with_name(self.path.name + ".exports")
         self.on_lost: Callable[[], object] = lambda: None
         self._clock = clock
         self._lost: StoreLost | None = None
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock_file = lock(self.path)
+        self._lock_file = lock(self.path) if path is not None else None
         self.exports.mkdir(mode=0o700, exist_ok=True)
         self.room = Room(self.path.parent, floor)
         self._connection = Connection(self.path, self.exports, memory, threads)
@@ -79,8 +83,14 @@ class Database:
             self._open()
         except BaseException:
             self._connection.close()
-            os.close(self._lock_file)
+            self._unlock()
             raise
+        self._writer: Executor
+        self._readers: Executor
+        self._asker: Executor
+        if path is None:
+            self._writer = self._readers = self._asker = Inline()
+            return
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="tenure-writer")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="tenure-reader")
         self._asker = ThreadPoolExecutor(1, thread_name_prefix="tenure-asker")
@@ -261,10 +271,14 @@ class Database:
         self._writer.shutdown()
         self._readers.shutdown()
         self._asker.shutdown()
-        if self._lost is None:
+        if self._lost is None and self._lock_file is not None:
             self._checkpoint()
         self._connection.close()
-        os.close(self._lock_file)
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock_file is not None:
+            os.close(self._lock_file)
 
 
 def _called(work: Callable[[Cursor], T], cursor: Cursor) -> T:
