@@ -69,6 +69,16 @@ class ColumnBins:
             found[1:-1] = np.nextafter(self.upper[1:], -np.inf) <= self.upper[:-1]
         return found
 
+    def label(self, number: int) -> str:
+        """What a bin holds, in words."""
+        if not self.ordered:
+            return repr(self.categories[number]) if number < len(self.categories) else "any other category"
+        if self.fenced[number]:
+            return f"exactly {self.edges[number]:.6g}"
+        if not 0 < number < len(self.edges):
+            return f"up to {self.edges[0]:.6g}" if number == 0 else f"over {self.edges[-1]:.6g}"
+        return f"between {self.edges[number - 1]:.6g} and {self.edges[number]:.6g}"
+
 
 def build_column(name: str, part: str, values: Array, declared: str | None = None) -> ColumnBins | str:
     """A column's bins, or the reason why it has none.
@@ -132,7 +142,7 @@ def quantile_edges(values: Array) -> Array:
     """Upper edges of bins none of which, atoms apart, holds over 1/1024 of the values.
 
     An atom (a value with more than 1/1024 of them) is fenced off by two edges: itself and the number just below it.
-    Infinities fall into the outer bins.
+    So is the least value from what is below it: the outer bins hold what is beyond all values, and infinities.
     """
     unique, counts = np.unique(values[np.isfinite(values)], return_counts=True)
     if not len(unique):
@@ -147,7 +157,7 @@ def quantile_edges(values: Array) -> Array:
     last |= first & (mass * MAX_BINS > 2 * rows)
     last[:-1] &= atom[:-1] | ~atom[1:]  # the fence below an atom is edge enough
     with np.errstate(over="ignore"):  # below the least float there is -inf
-        fences = np.nextafter(unique[atom], -np.inf)
+        fences = np.nextafter(np.append(unique[atom], unique[0]), -np.inf)
     return np.unique(np.concatenate((unique[last], fences)))
 
 

@@ -86,8 +86,8 @@ def build_reference(
     summary = merge(layout, (part for _, part in _parts(layout, source, n)))
     coarse = Coarse(layout, summary)
     blocks = np.zeros((n, int(coarse.starts[-1])), np.int64)
-    for block, part in _parts(layout, source, n) if n else ():
-        blocks[block] += coarse.counts(part)
+    for block, stretch in _parts(layout, source, n) if n else ():
+        blocks[block] += coarse.counts(stretch)
     return Reference(model, version, layout.columns, summary, blocks, span, tuple(losses), told, tuple(notices))
 
 

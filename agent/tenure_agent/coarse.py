@@ -31,11 +31,15 @@ class Coarse:
             starts.append(starts[-1] + int(own[-1]) + 2)
         self.starts: Array = np.array(starts, np.int64)
         self.missing: Array = self.starts[1:] - 1
-        self._of: Array = np.concatenate(numbers) if numbers else np.empty(0, np.int64)
+        own = np.concatenate(numbers) if numbers else np.empty(0, np.int64)
+        self._first: Array = np.flatnonzero(np.diff(own, prepend=-1))
+        self._own: Array = own[self._first]
 
     def counts(self, summary: Summary) -> Array:
         """int64 (coarse bins): a summary over them."""
-        found: Array = np.bincount(self._of, summary.counts, minlength=int(self.starts[-1])).astype(np.int64)
+        found = np.zeros(int(self.starts[-1]), np.int64)
+        if len(self._first):
+            found[self._own] = np.add.reduceat(summary.counts, self._first)
         found[self.missing] = summary.missing
         return found
 

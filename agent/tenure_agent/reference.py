@@ -18,6 +18,7 @@ from typing import Any, Self
 import numpy as np
 
 from tenure.errors import TenureError
+from tenure_agent.baseline import Baseline
 from tenure_agent.bins import Array, ColumnBins, Layout
 from tenure_agent.coarse import Coarse
 from tenure_agent.losses import LossProfile
@@ -68,6 +69,10 @@ class Reference:
     @cached_property
     def coarse(self) -> Coarse:
         return Coarse(self.layout, self.summary)
+
+    @cached_property
+    def baseline(self) -> Baseline:
+        return Baseline(self.layout, self.summary, self.coarse)
 
     @cached_property
     def hash(self) -> str:

@@ -14,9 +14,7 @@ SHARE = 16  # of a group: a value is noted from one of so many rows
 POWERS = 2.0 ** np.arange(-32, 31)
 
 
-def summarise(
-    layout: Layout, columns: Mapping[tuple[str, str], Array], groups: Array, n_groups: int
-) -> list[Summary]:
+def summarise(layout: Layout, columns: Mapping[tuple[str, str], Array], groups: Array, n_groups: int) -> list[Summary]:
     """Summaries of rows, one per group.
 
     Parameters
@@ -71,15 +69,9 @@ class Tally:
     def summaries(self) -> list[Summary]:
         integers = (self.rows, self.missing, self.mistyped, self._below, self._above, self._zeros)
         moments = (self._total, self._squares, self._low, self._high)
+        arrays = (self._counts, self._magnitudes, *integers, *moments)
         return [
-            Summary(
-                self._counts[g],
-                self._magnitudes[g],
-                *(array[g] for array in integers),
-                *(array[g] for array in moments),
-                tuple(self._hitters[g]),
-            )
-            for g in range(len(self._counts))
+            Summary(*(array[g] for array in arrays), hitters=tuple(self._hitters[g])) for g in range(len(self._counts))
         ]
 
     def sums(self, values: Array) -> Array:
@@ -92,7 +84,7 @@ class Tally:
         """Take in a column of float64."""
         lengths = np.diff(self._bounds)
         if len(values) >= LONG * np.count_nonzero(lengths):
-            for group in np.flatnonzero(lengths):
+            for group in np.flatnonzero(lengths).tolist():
                 self._long(number, column, group, np.sort(values[self._bounds[group] : self._bounds[group + 1]]))
         else:
             self._short(number, column, values)

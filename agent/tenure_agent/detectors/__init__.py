@@ -1,9 +1,45 @@
 """Detectors: pure functions of a reference and a summary, vectorised over columns. Each is one file."""
 
+from __future__ import annotations
+
+import numpy as np
+
+from tenure_agent.detectors.chi_squared import CHI_SQUARED
 from tenure_agent.detectors.detector import Detector, Measurement
-from tenure_agent.detectors.ks import kolmogorov_smirnov
-from tenure_agent.detectors.psi import population_stability_index
+from tenure_agent.detectors.jensen_shannon import JENSEN_SHANNON
+from tenure_agent.detectors.ks import KS
+from tenure_agent.detectors.mean_shift import MEAN_SHIFT
+from tenure_agent.detectors.missing import MISSING
+from tenure_agent.detectors.new_category import NEW_CATEGORY
+from tenure_agent.detectors.out_of_range import OUT_OF_RANGE
+from tenure_agent.detectors.point_mass import POINT_MASS
+from tenure_agent.detectors.psi import PSI
+from tenure_agent.detectors.scale import SCALE
+from tenure_agent.detectors.type_change import TYPE_CHANGE
+from tenure_agent.detectors.vanished_category import VANISHED_CATEGORY
+from tenure_agent.detectors.wasserstein import WASSERSTEIN
+from tenure_agent.reference import Reference
+from tenure_agent.summary import Summary
 
-DETECTORS: dict[str, Detector] = {"ks": kolmogorov_smirnov, "psi": population_stability_index}
+_ALL = (
+    *(KS, PSI, CHI_SQUARED, JENSEN_SHANNON, WASSERSTEIN, MEAN_SHIFT, MISSING, TYPE_CHANGE, NEW_CATEGORY),
+    *(VANISHED_CATEGORY, OUT_OF_RANGE, POINT_MASS, SCALE),
+)
+DETECTORS: dict[str, Detector] = {detector.name: detector for detector in _ALL}
 
-__all__ = ["DETECTORS", "Detector", "Measurement", "kolmogorov_smirnov", "population_stability_index"]
+
+def measure_all(
+    reference: Reference, summary: Summary, detectors: dict[str, Detector] = DETECTORS
+) -> dict[str, Measurement]:
+    """What each detector finds; one that raises measures nothing and says why, and takes no other with it."""
+    found = {}
+    for name, detector in detectors.items():
+        try:
+            found[name] = detector.measure(reference, summary)
+        except Exception as error:  # noqa: BLE001  # a fault of one detector is a finding about it
+            nothing = np.full(len(reference.layout), np.nan)
+            found[name] = Measurement(nothing, nothing, f"{type(error).__name__}: {error}")
+    return found
+
+
+__all__ = ["DETECTORS", "Detector", "Measurement", "measure_all"]

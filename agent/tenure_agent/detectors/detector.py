@@ -17,11 +17,12 @@ class Measurement:
     """One detector on all columns of a reference; float64 arrays, NaN where a column cannot be measured.
 
     `statistic` is also the effect size. `p_value` is the chance of one as large had nothing changed and were rows
-    independent; NaN where the detector has none.
+    independent; NaN where the detector has none. `fault` says why a detector could measure nothing at all.
     """
 
     statistic: Array
     p_value: Array
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +43,17 @@ class Detector:
     explain: Callable[[Reference, Summary, int], str]
 
 
-def column_sums(values: Array, offsets: Array) -> Array:
-    """Sums over each column's stretch of a flat vector; bins are along the last axis."""
-    zero = np.zeros((*values.shape[:-1], 1), values.dtype)
-    totals = np.concatenate((zero, np.cumsum(values, -1)), -1)
-    sums: Array = totals[..., offsets[1:]] - totals[..., offsets[:-1]]
-    return sums
+def measurement(statistic: Array, p_value: Array, measurable: Array) -> Measurement:
+    """NaN in both where a column is not measurable or its statistic is not finite."""
+    kept = measurable & np.isfinite(statistic)
+    return Measurement(np.where(kept, statistic, np.nan), np.where(kept, p_value, np.nan))
+
+
+def percent(share: float) -> str:
+    """A share as people read it: 38 %, 0.2 %, 99.98 %."""
+    value = 100.0 * share
+    for digits in (0, 1, 2):
+        shown = f"{value:.{digits}f}"
+        if value in {0.0, 100.0} or (10.0**-digits <= value <= 100.0 - 10.0**-digits):
+            return f"{shown} %"
+    return "under 0.01 %" if value < 1 else "over 99.99 %"

@@ -1,0 +1,123 @@
+"""What detectors ask of a reference in every check, worked out once."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from tenure_agent.bins import BOOLEAN, Array, Layout
+from tenure_agent.coarse import Coarse
+from tenure_agent.summary import MAGNITUDES, Summary
+
+
+class Baseline:
+    """A reference's own side of every comparison; arrays are float64 per column unless told.
+
+    Parameters
+    ----------
+    summary
+        Of the reference.
+    """
+
+    def __init__(self, layout: Layout, summary: Summary, coarse: Coarse) -> None:
+        self.layout, self.summary = layout, summary
+        self.coarse: Array = coarse.counts(summary)
+        self.first: Array = layout.offsets[:-1]
+        self.last: Array = layout.offsets[1:] - 1
+        self.mean, self.variance = moments(layout, summary)
+        self.std: Array = np.sqrt(self.variance)
+        self.measured: Array = layout.ordered & (np.array([c.kind != BOOLEAN for c in layout.columns], bool))
+
+    @cached_property
+    def reached(self) -> Array:
+        """float64 (bins): the share of values up to each bin's upper edge."""
+        return running_shares(self.layout, self.summary.counts)
+
+    @cached_property
+    def reached_finite(self) -> Array:
+        """float64 (bins): the same of finite values."""
+        return running_shares(self.layout, self.summary.counts, self.summary.below, self.summary.above)
+
+    @cached_property
+    def half_widths(self) -> Array:
+        """float64 (bins): half of each bin's width; 0 for outer bins and categories."""
+        found = np.zeros(self.layout.bins)
+        for i, column in enumerate(self.layout.columns):
+            if len(column.edges) > 1:
+                found[self.first[i] + 1 : self.last[i]] = np.diff(column.upper / 2)
+        return found
+
+    @cached_property
+    def bounds(self) -> tuple[Array, Array]:
+        """The upper edge of each first bin, the lower edge of each last; 0 for categories."""
+        edges = [column.edges or (0.0,) for column in self.layout.columns]
+        return np.array([own[0] for own in edges]), np.array([own[-1] for own in edges])
+
+    @cached_property
+    def singles(self) -> Array:
+        """int64: the bins that hold one value: atoms and named categories."""
+        own = [
+            column.fenced if column.ordered else np.arange(column.width) < column.width - 1
+            for column in self.layout.columns
+        ]
+        return np.flatnonzero(np.concatenate(own)) if own else np.empty(0, np.int64)
+
+    @cached_property
+    def singles_column(self) -> Array:
+        """int64: the column of each of `singles`."""
+        found: Array = np.searchsorted(self.layout.offsets, self.singles, "right") - 1
+        return found
+
+    @cached_property
+    def cells(self) -> tuple[Array, Array]:
+        """int64: the bins of all categorical and boolean columns; where each column starts among them, others empty."""
+        named = np.array([not column.ordered or column.kind == BOOLEAN for column in self.layout.columns], bool)
+        held = np.where(named, self.layout.widths, 0)
+        return np.flatnonzero(np.repeat(named, self.layout.widths)), np.concatenate(([0], np.cumsum(held)))
+
+    @cached_property
+    def octaves(self) -> Array:
+        """float64 (columns, 129): `reached_octaves` of the reference."""
+        return reached_octaves(self.summary)
+
+
+def moments(layout: Layout, summary: Summary) -> tuple[Array, Array]:
+    """Mean and sample variance of each column's finite values; NaN where there are too few, or they are too large."""
+    n = summary.finite.astype(np.float64)
+    with np.errstate(all="ignore"):
+        offset = summary.total / n
+        variance = np.maximum(summary.squares - n * offset * offset, 0.0) / (n - 1)
+        variance = np.where(variance <= 1e-14 * offset * offset, 0.0, variance)  # rounding of a constant
+        mean = layout.centres + offset
+    measured = layout.ordered & np.isfinite(mean)
+    spread = measured & np.isfinite(variance) & (n > 1)
+    return np.where(measured, mean, np.nan), np.where(spread, variance, np.nan)
+
+
+def running_shares(layout: Layout, counts: Array, below: Array | int = 0, above: Array | int = 0) -> Array:
+    """float64 (bins): of each column's values, the share up to each bin's upper edge; 0 where it has none.
+
+    Parameters
+    ----------
+    below, above
+        How many of the first and the last bin's to leave out.
+    """
+    if not layout.bins:
+        return np.empty(0)
+    running = np.cumsum(counts)
+    ends = running[layout.offsets[1:] - 1]
+    starts = np.concatenate(([0], ends[:-1])) + below
+    rows = np.maximum(ends - starts - above, 1)
+    upto: Array = (running - np.repeat(starts, layout.widths)) / np.repeat(rows, layout.widths)
+    return upto
+
+
+def reached_octaves(summary: Summary) -> Array:
+    """float64 (columns, 129): the share of finite values up to each sign and power of two, zero in the middle."""
+    half = MAGNITUDES // 2
+    line = np.concatenate(
+        (summary.magnitudes[:, half - 1 :: -1], summary.zeros[:, None], summary.magnitudes[:, half:]), 1
+    )
+    found: Array = np.cumsum(line, 1) / np.maximum(summary.finite, 1)[:, None]
+    return found
