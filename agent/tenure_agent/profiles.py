@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +22,11 @@ from tenure_agent.bins import CATEGORICAL, as_texts
 from tenure_agent.builder import Rows, build_reference
 from tenure_agent.checks.drift import Settings
 from tenure_agent.config import Config, DriftConfig, ModelConfig
+from tenure_agent.evidence import Evidence
 from tenure_agent.past import WINDOW, Step
 from tenure_agent.records import MICROS, Verdict
 from tenure_agent.reference import Reference
-from tenure_agent.store import Database, outcomes, predictions, references, summaries
+from tenure_agent.store import Database, predictions, references, summaries
 from tenure_agent.store import steps as steps_store
 from tenure_agent.store.catalogue import Column, Model
 from tenure_agent.store.database import Cursor
@@ -37,6 +38,7 @@ from tenure_agent.track import Track
 
 logger = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
+T = TypeVar("T")
 
 MINUTE = 60 * MICROS
 CHUNK_ROWS = 100_000
@@ -54,7 +56,8 @@ class Profiles:
     Parameters
     ----------
     coarse
-        Summarise by blocks of a window, not by minutes: for a replay, whose summaries nobody asks for later.
+        Summarise by blocks of a window, not by minutes, and keep summaries and steps in memory only: for a replay, which
+        nobody takes up again.
     """
 
     def __init__(self, database: Database, config: Config, clock: Callable[[], int], *, coarse: bool = False) -> None:
@@ -111,16 +114,11 @@ class Profiles:
         summaries.reset(cursor, model.number, version)
         steps_store.reset(cursor, model.number, version)
 
-    async def learn_losses(self, model: Model, version: int, reference: Reference, now: int) -> Reference:
+    async def learn_losses(self, model: Model, version: int, reference: Reference, found: Evidence) -> Reference:
         """A reference without losses takes them from the version's own first labels, once there are enough."""
-
-        def first_labels(cursor: Cursor) -> outcomes.Labelled:
-            return outcomes.labelled(cursor, model, version, since=0, known=now, newest=10 * PROFILE_ROWS)
-
-        found = await self._database.async_read(first_labels)
         if len(found) < MIN_PROFILE_ROWS:
             return reference
-        said, true = found.predictions[:PROFILE_ROWS], found.labels[:PROFILE_ROWS]
+        said, true = found.first(PROFILE_ROWS)
         task = self._config.model(model.name).task or losses.task_of(said, true)
         reference = replace(reference, losses=losses.profile_losses(task, said, true))
         await self._database.async_write(
@@ -130,21 +128,29 @@ class Profiles:
         return reference
 
     async def judge(
-        self, model: Model, version: int, reference: Reference, now: int
+        self, model: Model, version: int, reference: Reference, now: int, newest: int
     ) -> list[tuple[Verdict, Step]] | None:
-        """Summarise what is new, and judge every block that is over at an event time; None while no window is known."""
+        """Summarise what is new, and judge every block that is over; None while no window is known.
+
+        Parameters
+        ----------
+        now
+            Event time.
+        newest
+            The ingest number up to which rows are looked at.
+        """
         track = await self._track(model, version, reference, now)
         if track is None:
             return None
-        while await self._advance(model, version, track):
-            pass
+        while track.upto < newest:
+            await self._advance(model, version, track, newest)
         drift = self._config.model(model.name).drift
         window = dt.timedelta(microseconds=track.length * WINDOW)
         most = round(MIN_SHARE * min(TARGET_SHARE * drift.min_rows, reference.rows / OF_REFERENCE))
         settings = Settings(min(drift.min_rows, most), margin_of(drift.false_alarms.windows(window)))
-        done = await asyncio.to_thread(lambda: list(track.judge(now - self._settle, settings)))
+        done = await self._apart(lambda: list(track.judge(now - self._settle, settings)))
         steps = [step for _, step in done]
-        if steps:
+        if steps and not self._coarse:
             await self._database.async_write(
                 lambda cursor: steps_store.append(cursor, model.number, version, reference.hash, track.length, steps)
             )
@@ -178,6 +184,7 @@ class Profiles:
             return None
         steps = steps_store.newest(cursor, model.number, version, reference.hash, length)
         track = Track(reference, length, steps)
+        track.upto = summaries.watermark(cursor, model.number, version)
         since = 0 if track.past.next is None else (track.past.next - WINDOW) * length
         for time, blob in summaries.since(cursor, model.number, version, CHAMPION, reference.hash, since):
             track.add(time, Summary.from_bytes(blob, reference.layout))
@@ -200,12 +207,12 @@ class Profiles:
                 return None
         return block_length(drift, reference.rows, rows, span)
 
-    async def _advance(self, model: Model, version: int, track: Track) -> bool:
-        """Summarise the next rows that are not summarised yet; False when there were none."""
+    async def _advance(self, model: Model, version: int, track: Track, newest: int) -> None:
+        """Summarise the next rows that are not summarised yet."""
         reference = track.reference
 
         def read(cursor: Cursor) -> tuple[int, dict[str, Array]]:
-            after = summaries.watermark(cursor, model.number, version)
+            after = track.upto
             upto = predictions.batch_bounds(cursor, model, after, CHUNK_ROWS)
             if upto == after:
                 return after, {}
@@ -213,15 +220,21 @@ class Profiles:
 
         upto, rows = await self._database.async_read(read)
         if not rows:
-            return False
-        found = await asyncio.to_thread(lambda: list(_summaries(model, reference, rows, self._bucket(track))))
-        await self._database.async_write(
-            lambda cursor: summaries.append(cursor, model.number, version, reference.hash, upto, found)
-        )
+            track.upto = newest
+            return
+        found = await self._apart(lambda: list(_summaries(model, reference, rows, self._bucket(track))))
+        if not self._coarse:
+            await self._database.async_write(
+                lambda cursor: summaries.append(cursor, model.number, version, reference.hash, upto, found)
+            )
+        track.upto = upto
         for role, time, summary in found:
             if role == CHAMPION:
                 track.add(time, summary)
-        return True
+
+    async def _apart(self, work: Callable[[], T]) -> T:
+        """Beside the event loop; in a replay nobody waits for it."""
+        return work() if self._coarse else await asyncio.to_thread(work)
 
     def _bucket(self, track: Track) -> int:
         return track.length if self._coarse or track.length % MINUTE else MINUTE

@@ -19,23 +19,25 @@ from tenure_agent.checks import drift as drift_check
 from tenure_agent.checks import performance as performance_check
 from tenure_agent.config import Config, ModelConfig
 from tenure_agent.episodes import settle
+from tenure_agent.evidence import Evidence
+from tenure_agent.labels import Labels
 from tenure_agent.measures import LOWER_IS_BETTER, default_metric
 from tenure_agent.metrics import Metrics
 from tenure_agent.policy import Situation, decide
-from tenure_agent.profiles import Profiles
+from tenure_agent.profiles import PROFILE_ROWS, Profiles
 from tenure_agent.records import MICROS, Action, Decision, Level, Verdict, Window
 from tenure_agent.reference import Reference
 from tenure_agent.scheduler import schedule_due
 from tenure_agent.store import Database, decisions, outcomes, predictions, verdicts
 from tenure_agent.store.catalogue import Catalogue, Model
 from tenure_agent.store.database import Cursor
-from tenure_agent.store.outcomes import Labelled
 
 logger = logging.getLogger(__name__)
 
 MOST_LABELS = 16_000
 ENOUGH_LABELS = 8000
 FAST_LABELS = 1_000_000
+TASK_ROWS = 5000  # tell the task where nobody said it
 LABEL_HORIZON = 60 * 24 * 3600 * MICROS
 UNJUDGED = frozenset({Level.INSUFFICIENT_DATA, Level.ERROR})
 
@@ -98,6 +100,8 @@ class Reviewer:
         self._lock = asyncio.Lock()  # two at once would count rows twice, and decide twice
         self._histories: dict[tuple[int, int], deque[tuple[Level, Level]]] = {}  # of performance
         self._said: dict[tuple[int, int], Verdict] = {}  # of drift, newest
+        self._enough: dict[tuple[int, int], int] = {}  # labels that span what the performance check looks at
+        self._evidence = Labels()
         self.profiles = Profiles(database, config, clock, coarse=coarse)
 
     async def review(self, name: str, now: int) -> Review | None:
@@ -108,18 +112,23 @@ class Reviewer:
     async def _review(self, name: str, now: int) -> Review | None:
         started = asyncio.get_running_loop().time()
         model, config = self._catalogue.models[name], self._config.model(name)
-        version = await self._database.async_read(lambda cursor: predictions.champion(cursor, model, now))
-        if version is None:
+        served = await self._database.async_read(lambda cursor: self._served(cursor, model, now))
+        if served is None:
             return None
+        version, labelled = served
         reference, broken = None, ""
         try:
             reference = await self.profiles.reference(model, version, now)
         except TenureError as error:
             logger.exception("the reference of %(model)s cannot be used", {"model": name})
             broken = str(error)
-        labelled = await self._database.async_read(lambda cursor: self._labels(cursor, model, version, now))
         if reference is not None and not reference.losses:
-            reference = await self.profiles.learn_losses(model, version, reference, now)
+            first = await self._database.async_read(
+                lambda cursor: self._evidence.look(
+                    cursor, model, version, since=0, known=now, newest=10 * PROFILE_ROWS
+                )
+            )
+            reference = await self.profiles.learn_losses(model, version, reference, first)
         before = self._said.get((model.number, version))
         judged = await self._drift(model, version, reference, now, broken)
         drift = judged[-1]
@@ -158,23 +167,31 @@ class Reviewer:
         self._metrics.check_seconds.observe(asyncio.get_running_loop().time() - started)
         return Review(drift, performance, [verdict for verdict, _ in said], decision)
 
-    def _labels(self, cursor: Cursor, model: Model, version: int, now: int) -> Labelled:
+    def _served(self, cursor: Cursor, model: Model, now: int) -> tuple[int, Evidence] | None:
+        """The version in service, and its labels."""
+        version = predictions.champion(cursor, model, now)
+        return None if version is None else (version, self._labels(cursor, model, version, now))
+
+    def _labels(self, cursor: Cursor, model: Model, version: int, now: int) -> Evidence:
         """The newest labelled predictions; the histories of a version's checks on its first review."""
         config = self._config.model(model.name)
         depth = config.performance.open_after + config.quiet_checks
-        if (model.number, version) not in self._histories:
+        key = model.number, version
+        if key not in self._histories:
             found = verdicts.recent(cursor, model.number, version, performance_check.CHECK, depth)
-            self._histories[model.number, version] = deque(found, maxlen=depth)
+            self._histories[key] = deque(found, maxlen=depth)
         span = _micros(config.performance.window) * 4 + _micros(config.performance.label_delay)
-        labelled = outcomes.labelled(cursor, model, version, since=now - span, known=now, newest=MOST_LABELS)
+        newest = self._enough.get(key, MOST_LABELS)
+        labelled = self._evidence.look(cursor, model, version, since=now - span, known=now, newest=newest)
         if len(labelled) < ENOUGH_LABELS and span < LABEL_HORIZON:  # a slow stream: look further back
             since = now - LABEL_HORIZON
-            labelled = outcomes.labelled(cursor, model, version, since=since, known=now, newest=MOST_LABELS)
+            labelled = self._evidence.look(cursor, model, version, since=since, known=now, newest=newest)
         window = now - _micros(config.performance.window)
-        if len(labelled) == MOST_LABELS and labelled.known[0] > window:  # a fast stream: they must span the window
+        if len(labelled) == newest < FAST_LABELS and labelled.known[0] > window:  # a fast stream: they must span it
             newest = performance_check.newest_needed(outcomes.count_known(cursor, model, window, now))
-            newest = min(newest, FAST_LABELS)
-            labelled = outcomes.labelled(cursor, model, version, since=now - span, known=now, newest=newest)
+            self._enough[key] = newest = min(max(newest, MOST_LABELS), FAST_LABELS)
+            labelled = self._evidence.look(cursor, model, version, since=now - span, known=now, newest=newest)
+        self._evidence.forget(model, version, newest)
         return labelled
 
     def _past(self, cursor: Cursor, model: Model, version: int, config: ModelConfig, now: int) -> Past:
@@ -204,7 +221,8 @@ class Reviewer:
             needed = self._config.model(model.name).reference.first_rows
             return plain(Level.INSUFFICIENT_DATA, f"no reference yet: it is taken from the first {needed:,} rows")
         try:
-            judged = await self.profiles.judge(model, version, reference, now)
+            newest = self._evidence.newest(model, version)
+            judged = await self.profiles.judge(model, version, reference, now, newest)
         except Exception as error:
             logger.exception("the drift check of %(model)s failed", {"model": model.name})
             return plain(Level.ERROR, f"the check failed: {error!r}")
@@ -225,22 +243,20 @@ class Reviewer:
         ]
 
     def _performance(
-        self, model: Model, version: int, reference: Reference | None, found: Labelled, now: int
+        self, model: Model, version: int, reference: Reference | None, found: Evidence, now: int
     ) -> tuple[Verdict, Level, bool]:
         config = self._config.model(model.name)
         settings = config.performance
         window = Window(now - _micros(settings.window), now)
         name = model.version_name(version)
-        task = config.task or losses.task_of(found.predictions, found.labels)
+        task = config.task or losses.task_of(*found.first(TASK_ROWS))
         metric = settings.metric or default_metric(task)
         try:
             verdict = performance_check.check_performance(
                 model.name,
                 name,
                 reference.losses if reference is not None else (),
-                found.predictions,
-                found.labels,
-                found.known,
+                found,
                 window,
                 tolerance=settings.tolerance,
                 min_labels=settings.min_labels,
@@ -280,8 +296,7 @@ class Reviewer:
         said: list[tuple[Verdict, Level]],
         decision: Decision | None,
     ) -> None:
-        for verdict, alone in said:
-            verdicts.append(cursor, model.number, version, verdict, alone)
+        verdicts.append(cursor, model.number, version, said)
         if decision is not None:
             state = decisions.PENDING if self._config.control.url else decisions.RECORDED
             decisions.save(cursor, model.number, version, decision, self._clock(), state)

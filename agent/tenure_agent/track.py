@@ -30,6 +30,7 @@ class Track:
         self._nulls = Nulls(reference)
         self._blocks: dict[int, Summary] = {}
         self.newest: Newest | None = None
+        self.upto = 0  # the ingest number up to which rows were taken in
         self.past = Past(len(reference.columns), len(self._nulls.total))
         for step in steps:
             self.past.append(step)

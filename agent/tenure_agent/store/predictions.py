@@ -119,7 +119,7 @@ def columns_after(
 def champion(cursor: Cursor, model: Model, before: int) -> int | None:
     """The version in service: the one that made the newest champion row before a time."""
     query = f"SELECT arg_max(version, (time, batch)) FROM {model.table} WHERE role = ? AND time < ? AND time >= ?"
-    for since in (before - 86_400_000_000, 0):  # most often the last day tells, and is quick to scan
+    for since in (before - 3_600_000_000, before - 86_400_000_000, 0):  # most often the last hour tells
         found = one(cursor.execute(query, [CHAMPION, before, since]))[0]
         if found is not None:
             return int(found)
