@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from tenure_agent.bins import BOOLEAN, Array, Layout
+from tenure_agent.bins import BOOLEAN, PRIVATE, TOP_CATEGORIES, Array, Layout
 from tenure_agent.coarse import Coarse
 from tenure_agent.summary import MAGNITUDES, Summary
 
@@ -75,6 +75,22 @@ class Baseline:
         named = np.array([not column.ordered or column.kind == BOOLEAN for column in self.layout.columns], bool)
         held = np.where(named, self.layout.widths, 0)
         return np.flatnonzero(np.repeat(named, self.layout.widths)), np.concatenate(([0], np.cumsum(held)))
+
+    @cached_property
+    def doubtful(self) -> Array:
+        """Rows of the categories that only just were frequent enough to be named.
+
+        By chance as many categories as were named too often were not: of new rows, not the share o/n of the unnamed ones
+        is expected in no named category, but (o + this)/n (Good 1953), since a row of the reference whose category would
+        not be named without it is one of these. Those with one row more count as well: which it is, is chance too.
+        """
+        found = np.zeros(len(self.layout))
+        for i, column in enumerate(self.layout.columns):
+            named = self.summary.counts[self.layout.stretch(i)][:-1]
+            if not column.ordered and len(named):
+                least = int(named.min()) if len(named) == TOP_CATEGORIES else PRIVATE
+                found[i] = named[named <= least + 1].sum()
+        return found
 
     @cached_property
     def octaves(self) -> Array:

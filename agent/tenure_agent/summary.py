@@ -79,28 +79,20 @@ class Summary:
         """The identity: added to any summary it changes nothing."""
         n = len(layout)
         integers, moments = np.zeros(n, np.int64), np.zeros(n)
-        return cls(
-            np.zeros(layout.bins, np.int64),
-            np.zeros((n, MAGNITUDES), np.int64),
-            *(integers for _ in INTEGERS),
-            moments,
-            moments,
-            np.full(n, np.inf),
-            np.full(n, -np.inf),
-            ({},) * n,
-        )
+        counts = np.zeros(layout.bins, np.int64), np.zeros((n, MAGNITUDES), np.int64)
+        bounds = np.full(n, np.inf), np.full(n, -np.inf)
+        parts: list[Any] = [*counts, *[integers] * len(INTEGERS), moments, moments, *bounds, ({},) * n]
+        return cls(*parts)
 
     def __add__(self, other: Summary) -> Summary:
-        return Summary(
-            self.counts + other.counts,
-            self.magnitudes + other.magnitudes,
-            *(getattr(self, name) + getattr(other, name) for name in INTEGERS),
-            self.total + other.total,
-            self.squares + other.squares,
-            np.minimum(self.low, other.low),
-            np.maximum(self.high, other.high),
-            tuple(map(_merged, self.hitters, other.hitters)),
-        )
+        with np.errstate(over="ignore", invalid="ignore"):  # moments of values near the largest float
+            total, squares = self.total + other.total, self.squares + other.squares
+        counts = self.counts + other.counts, self.magnitudes + other.magnitudes
+        integers = (getattr(self, name) + getattr(other, name) for name in INTEGERS)
+        bounds = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
+        hitters = tuple(map(_merged, self.hitters, other.hitters))
+        parts: list[Any] = [*counts, *integers, total, squares, *bounds, hitters]
+        return Summary(*parts)
 
     @property
     def seen(self) -> Array:
@@ -118,7 +110,7 @@ class Summary:
             [self.counts, self.magnitudes.ravel(), *(getattr(self, name) for name in INTEGERS)]
         ).astype("<u8")
         planes = np.ascontiguousarray(integers.view(np.uint8).reshape(-1, 8).T)
-        used = 8 - int((planes.any(1)[::-1].cumsum() == 0).sum())
+        used = 1 + int(np.flatnonzero(planes.any(1)).max(initial=-1))
         moments = b"".join(getattr(self, name).astype("<f8").tobytes() for name in MOMENTS)
         hitters = [_heaviest(found) for found in self.hitters]
         said = json.dumps(hitters, separators=(",", ":")).encode() if any(hitters) else b""
@@ -147,10 +139,13 @@ class Summary:
             moments = [np.frombuffer(data, "<f8", n, at + 8 * n * i) for i in range(len(MOMENTS))]
             said = data[at + 8 * n * len(MOMENTS) :]
             hitters = tuple(dict(map(tuple, found)) for found in json.loads(said)) if said else ({},) * n
-        except (struct.error, zlib.error, ValueError) as error:
+            if len(hitters) != n:
+                raise SummaryUnreadable(f"hitters of {len(hitters)} columns, not of {n}")
+        except (struct.error, zlib.error, ValueError, TypeError) as error:
             raise SummaryUnreadable(str(error)) from error
         after = np.split(integers[bins:], [n * (MAGNITUDES + i) for i in range(len(INTEGERS))])
-        return cls(integers[:bins], after[0].reshape(n, MAGNITUDES), *after[1:], *moments, hitters)
+        parts: list[Any] = [integers[:bins], after[0].reshape(n, MAGNITUDES), *after[1:], *moments, hitters]
+        return cls(*parts)
 
 
 def merge(layout: Layout, summaries: Iterable[Summary]) -> Summary:

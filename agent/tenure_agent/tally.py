@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from tenure_agent.bins import Array, ColumnBins, Layout, as_texts, category_bins
-from tenure_agent.summary import INTEGERS, MAGNITUDES, MOMENTS, Hitters, Summary
+from tenure_agent.summary import INTEGERS, MAGNITUDES, Hitters, Summary
 
 LONG = 512  # rows of a group from which sorting it is faster than looking every row up
 SHARE = 16  # of a group: a value is noted from one of so many rows
@@ -69,10 +70,8 @@ class Tally:
     def summaries(self) -> list[Summary]:
         integers = (self.rows, self.missing, self.mistyped, self._below, self._above, self._zeros)
         moments = (self._total, self._squares, self._low, self._high)
-        arrays = (self._counts, self._magnitudes, *integers, *moments)
-        return [
-            Summary(*(array[g] for array in arrays), hitters=tuple(self._hitters[g])) for g in range(len(self._counts))
-        ]
+        parts: list[Any] = [self._counts, self._magnitudes, *integers, *moments, list(map(tuple, self._hitters))]
+        return [Summary(*(part[g] for part in parts)) for g in range(len(self._counts))]
 
     def sums(self, values: Array) -> Array:
         """Of each group."""
@@ -114,10 +113,10 @@ class Tally:
         heavy = np.flatnonzero((counts * SHARE >= max(len(present), SHARE)) & ~column.fenced)
         for bin_ in heavy:
             held = present[upto[bin_] - counts[bin_] : upto[bin_]]
-            value = held[len(held) // 2]
-            rows = int(np.searchsorted(held, value, "right") - np.searchsorted(held, value, "left"))
-            if np.isfinite(value) and rows > 1 and rows * SHARE >= len(present):
-                self._hitters[group][number][float(value)] = rows
+            starts = np.flatnonzero(np.append(True, held[1:] != held[:-1]))
+            same = np.diff(np.append(starts, len(held)))
+            kept = np.isfinite(held[starts]) & (same > 1) & (same * SHARE >= len(present))
+            self._hitters[group][number] |= dict(zip(held[starts[kept]].tolist(), same[kept].tolist(), strict=True))
 
     def _moments(self, group: int, number: int, centre: float, finite: Array) -> None:
         with np.errstate(over="ignore"):
@@ -159,19 +158,17 @@ class Tally:
         self._magnitudes[:, number] = power.reshape(n, MAGNITUDES)
 
     def _note(self, number: int, heavy: Array, key: Array, values: Array, width: int, rows: Array) -> None:
-        """In each heavy bin, the value that most of its rows have, if one has."""
+        """In each heavy bin, the values that many rows have."""
         key, values = key[heavy], values[heavy]
         if not len(values):
             return
         order = np.lexsort((values, key))
         key, values = key[order], values[order]
-        starts = np.flatnonzero(np.diff(key, prepend=-1))
-        lengths = np.diff(np.append(starts, len(key)))
-        middle = values[starts + lengths // 2]
-        same = np.add.reduceat(values == np.repeat(middle, lengths), starts, dtype=np.int64)
-        groups = key[starts] // width
-        kept = np.isfinite(middle) & (same > 1) & (same * SHARE >= rows[groups])
-        for group, value, held in zip(groups[kept].tolist(), middle[kept].tolist(), same[kept].tolist(), strict=True):
+        starts = np.flatnonzero(np.append(True, (np.diff(key) != 0) | (values[1:] != values[:-1])))
+        same = np.diff(np.append(starts, len(key)))
+        groups, values = key[starts] // width, values[starts]
+        kept = np.isfinite(values) & (same > 1) & (same * SHARE >= rows[groups])
+        for group, value, held in zip(groups[kept].tolist(), values[kept].tolist(), same[kept].tolist(), strict=True):
             self._hitters[group][number][value] = held
 
     def texts(self, number: int, column: ColumnBins, values: Array) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tenure_agent.bins import MAX_BINS, ColumnReference, as_texts, bin_values, build_column, quantile_edges
+from tenure_agent.bins import MAX_BINS, ColumnBins, Layout, as_texts, build_column, category_bins, quantile_edges
 
 Array = npt.NDArray[Any]
 LAWS = settings(deadline=None, derandomize=True, max_examples=80)
@@ -27,7 +27,7 @@ def assert_binned_well(values: Array) -> None:
     finite = values[np.isfinite(values)]
     edges = quantile_edges(values)
     assert (np.diff(edges) > 0).all()
-    assert len(edges) + 1 <= MAX_BINS + 2
+    assert len(edges) + 1 <= MAX_BINS + 3
     unique, counts = np.unique(finite, return_counts=True)
     bins = np.searchsorted(edges, unique, side="left")
     mass = np.bincount(bins, counts, minlength=len(edges) + 1)
@@ -36,6 +36,9 @@ def assert_binned_well(values: Array) -> None:
         assert edges[bin_] == value
         assert bin_ == 0 or edges[bin_ - 1] == math.nextafter(value, -math.inf)
     assert (mass[np.setdiff1d(np.arange(len(mass)), bins[atoms])] * 1024 <= len(finite)).all()
+    if len(finite):  # the outer bins are for what is beyond all values
+        assert mass[-1] == 0
+        assert mass[0] == 0 or edges[0] == unique[0] == -np.finfo(float).max
 
 
 RNG = np.random.default_rng(0)
@@ -87,30 +90,52 @@ def test_bins_whatever_the_floats(values: list[float]) -> None:
         assert quantile_edges(array)[-1] == finite.max()
 
 
-def column(values: Array, declared: str | None = None) -> ColumnReference:
+def column(values: Array, declared: str | None = None) -> ColumnBins:
     built = build_column("x", "feature", values, declared)
-    assert isinstance(built, ColumnReference)
+    assert isinstance(built, ColumnBins)
     return built
 
 
-def test_numeric_column_counts_itself() -> None:
-    values = np.array([1.0, 2.0, 2.0, 4.0, np.nan, np.inf, -np.inf])
-    built = column(values)
+def test_numeric_column() -> None:
+    built = column(np.array([1.0, 2.0, 2.0, 4.0, np.nan, np.inf, -np.inf]))
+    assert (built.kind, built.key, built.centre, built.ordered) == ("numeric", ("feature", "x"), 2.0, True)
+    below = [math.nextafter(value, -math.inf) for value in (1.0, 2.0, 4.0)]
+    assert built.edges == (below[0], 1.0, below[1], 2.0, below[2], 4.0)
+    assert built.fenced.tolist() == [False, True, False, True, False, True, False]
+    assert [built.label(i) for i in (0, 1, 2, 6)] == ["up to 1", "exactly 1", "between 1 and 2", "over 4"]
 
-    assert (built.kind, built.rows, built.missing) == ("numeric", 6, 1)
-    assert (built.low, built.high) == (1.0, 4.0)
-    assert built.mean == pytest.approx(2.25)
-    assert built.std == pytest.approx(np.std([1, 2, 2, 4]))
-    bins, present = bin_values(built, values)
-    assert np.bincount(bins, minlength=built.bins).tolist() == list(built.counts)
-    assert present.tolist() == [True] * 4 + [False, True, True]
-    assert bins[present.nonzero()[0].tolist().index(5)] == built.bins - 1
-    assert bins[-1] == 0
+
+def test_only_atoms_are_fenced_in_a_large_column() -> None:
+    values = np.concatenate([np.zeros(1000), np.random.default_rng(1).normal(size=50_000)])
+    built = column(values)
+    assert [built.edges[i] for i in np.flatnonzero(built.fenced)] == [0.0]
+
+
+def test_boolean_column_is_a_numeric_one_of_two_values() -> None:
+    built = column(np.array([True, False, True]))
+    assert (built.kind, built.ordered, built.width) == ("boolean", True, 5)
+    assert column(np.array([1.0, 0.0, 1.0]), "boolean") == built
 
 
 def test_column_of_infinities_only_has_a_bin() -> None:
     built = column(np.array([np.inf, -np.inf]))
-    assert (built.rows, built.mean, built.low, built.high) == (2, 0.0, 0.0, 0.0)
+    assert (built.centre, built.edges, built.fenced.tolist()) == (0.0, (0.0,), [False, False])
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (np.arange(1000.0), "1000 rising whole numbers, none of them twice: an id or a counter"),
+        (np.array(["2024-01-01"], "datetime64[us]"), "a point in time, which always moves on"),
+    ],
+)
+def test_what_always_moves_on_is_left_out(values: Array, reason: str) -> None:
+    assert build_column("x", "feature", values) == reason
+
+
+def test_a_counter_declared_numeric_is_kept() -> None:
+    assert column(np.arange(1000.0), "numeric").kind == "numeric"
+    assert column(np.arange(1000.0) / 2).kind == column(np.arange(999.0)).kind == "numeric"
 
 
 @pytest.mark.parametrize("values", [np.full(10, np.nan), np.full(10, None, object), np.empty(0)])
@@ -126,18 +151,26 @@ def texts(*values: str | None) -> Array:
 
 
 def test_categories_by_count_then_name_and_one_bin_for_others() -> None:
-    built = column(texts("b", "a", "c", "c", None, "c", "a", "b"))
-    assert (built.categories, built.counts, built.missing) == (("c", "a", "b"), (3, 2, 2, 0), 1)
-    bins, present = bin_values(built, texts("c", "new", None, "b"))
-    assert (bins.tolist(), present.tolist()) == ([0, 3, 2], [True, True, False, True])
+    names = ["b"] * 5 + ["a"] * 5 + ["c"] * 9 + ["rare"] * 4
+    built = column(texts(*names, None))
+    assert (built.categories, built.width, built.ordered) == (("c", "a", "b"), 4, False)
+    bins, present = category_bins(built, texts("c", "new", None, "b", "rare"))
+    assert (bins.tolist(), present.tolist()) == ([0, 3, 2, 3], [True, True, False, True, True])
+    assert [built.label(i) for i in (0, 3)] == ["'c'", "any other category"]
+
+
+def test_a_category_of_few_rows_is_not_named() -> None:
+    # Unless all are so few: then the most frequent are, so that the column is not lost.
+    assert column(texts(*["a"] * 100, *["somebody"] * 4)).categories == ("a",)
+    assert column(texts("a", "a", "b", "b", "c")).categories == ("a", "b")
 
 
 def test_many_categories_keep_the_most_frequent() -> None:
     names = [f"c{i:03}" for i in range(300) for _ in range(300 - i)]
     built = column(texts(*names))
-    assert (len(built.categories), built.bins) == (254, 255)
-    assert built.counts[-1] == sum(range(1, 47))
-    assert built.rows == len(names)
+    assert (len(built.categories), built.width) == (254, 255)
+    bins, _ = category_bins(built, texts(*names))
+    assert (bins == 254).sum() == sum(range(1, 47))
 
 
 def test_an_id_is_no_category_unless_declared() -> None:
@@ -147,12 +180,17 @@ def test_an_id_is_no_category_unless_declared() -> None:
 
 
 def test_numbers_declared_categorical_read_as_a_person_writes_them() -> None:
-    built = column(np.array([1.0, 1.0, 2.5, np.nan, np.inf]), "categorical")
+    built = column(np.array([1.0, 1.0, 2.5, 2.5, np.nan, np.inf, np.inf]), "categorical")
     assert set(built.categories) == {"1", "2.5", "inf"}
-    assert built.missing == 1
     assert as_texts(np.array([3.0, -0.5, np.nan])).tolist() == ["3", "-0.5", None]
+    bins, present = category_bins(built, np.array([2.5, np.nan]))
+    assert ([built.categories[i] for i in bins], present.tolist()) == (["2.5"], [True, False])
 
 
-def test_text_in_a_numeric_column_counts_as_missing() -> None:
-    _, present = bin_values(column(np.arange(10.0)), texts("7", "eight"))
-    assert present.tolist() == [False, False]
+def test_layout_lays_columns_end_to_end() -> None:
+    numbers, names = column(np.array([1.0, 2.0])), column(texts("a", "a"))
+    layout = Layout([numbers, names])
+    assert (len(layout), layout.bins, layout.offsets.tolist(), layout.widths.tolist()) == (2, 7, [0, 5, 7], [5, 2])
+    assert (layout.ordered.tolist(), layout.centres.tolist()) == ([True, False], [2.0, 0.0])
+    assert layout.stretch(1) == slice(5, 7)
+    assert Layout([]).bins == 0

@@ -7,7 +7,7 @@ from scipy import special
 
 from tenure_agent.bins import Array
 from tenure_agent.detectors.detector import Detector, Measurement, measurement, percent
-from tenure_agent.detectors.pairs import Pair, merge_small, pair_of
+from tenure_agent.detectors.pairs import Pair, pair_of_categories
 from tenure_agent.reference import Reference
 from tenure_agent.summary import Summary
 
@@ -45,12 +45,9 @@ def chi_squared(reference: Reference, summary: Summary) -> Measurement:
     ----------
     Cramér, H. (1946). Mathematical Methods of Statistics, chapters 21 and 30. Princeton University Press.
     """
-    cells, starts = reference.baseline.cells
-    merged = merge_small(
-        pair_of(reference.summary.counts[cells], summary.counts[cells], starts), ~reference.layout.ordered
-    )
+    merged = pair_of_categories(reference, summary)
     p_value = special.chdtrc(np.maximum(merged.bins - 1, 1), pearson(merged))
-    measurable = (np.diff(starts) > 0) & (merged.n > 0) & (merged.m > 0)
+    measurable = (np.diff(merged.starts) > 0) & (merged.n > 0) & (merged.m > 0)
     return measurement(cramer(merged), np.where(merged.bins > 1, p_value, 1.0), measurable)
 
 

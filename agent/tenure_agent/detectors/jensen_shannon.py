@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
 
 from tenure_agent.bins import Array
 from tenure_agent.coarse import Coarse
 from tenure_agent.detectors.detector import Detector, Measurement, measurement
-from tenure_agent.detectors.pairs import merge_small, pair_of
 from tenure_agent.reference import Reference
 from tenure_agent.summary import Summary
 
@@ -26,8 +24,7 @@ def jensen_shannon(reference: Reference, summary: Summary) -> Measurement:
     Notes
     -----
     J = √(½·Σ p_i·log₂(p_i / r_i) + ½·Σ q_i·log₂(q_i / r_i)) with r = (p + q)/2: 0 where shares are alike, 1 where no bin
-    is in both. Had nothing changed, 8·ln 2·J² / (1/n + 1/m) is χ² with B - 1 degrees of freedom; that gives the p-value,
-    over bins merged until both samples expect at least 5 rows of each.
+    is in both. It has no p-value: it is held against how far stretches of the reference lie from the rest of it.
 
     Examples
     --------
@@ -46,12 +43,8 @@ def jensen_shannon(reference: Reference, summary: Summary) -> Measurement:
     Endres, D. and Schindelin, J. (2003). A new metric for probability distributions. The same, 49(7).
     """
     coarse = reference.coarse
-    pair = pair_of(reference.baseline.coarse, coarse.counts(summary), coarse.starts)
-    merged = merge_small(pair, ~reference.layout.ordered)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        chi_squared = 8 * np.log(2) * distances(merged.first, merged.second, coarse) ** 2 / pair.unit
-    p_value = np.where(merged.bins > 1, special.chdtrc(np.maximum(merged.bins - 1, 1), chi_squared), 1.0)
-    return measurement(distances(pair.first, pair.second, coarse), p_value, (pair.n > 0) & (pair.m > 0))
+    statistic = distances(reference.baseline.coarse, coarse.counts(summary), coarse)
+    return measurement(statistic, np.full(len(coarse), np.nan), (reference.summary.seen > 0) & (summary.seen > 0))
 
 
 def distances(first: Array, second: Array, coarse: Coarse) -> Array:

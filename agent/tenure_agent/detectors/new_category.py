@@ -22,7 +22,8 @@ def new_category(reference: Reference, summary: Summary) -> Measurement:
 
     Notes
     -----
-    max(0, b/m - a/n). The p-value is the one-sided one of two proportions.
+    max(0, b/m - a/n). The p-value is the one-sided one of two proportions, a being taken to be larger by the rows of the
+    categories that only just were frequent enough to be named: so many are expected in none (Good and Turing).
 
     Examples
     --------
@@ -39,14 +40,17 @@ def new_category(reference: Reference, summary: Summary) -> Measurement:
 
     References
     ----------
-    Breck, E. et al. (2019). Data validation for machine learning. Proceedings of Machine Learning and Systems 1, 334-347.
+    Good, I. (1953). The population frequencies of species and the estimation of population parameters. Biometrika
+    40(3/4), 237-264.
     """
     layout, other = reference.layout, reference.baseline.last
     first, n = reference.summary.counts[other], reference.summary.rows
     second, m = summary.counts[other], summary.rows
     with np.errstate(divide="ignore", invalid="ignore"):
         excess = np.maximum(second / m - first / n, 0.0)
-    return measurement(excess, chance_of_more(second, m, first, n), ~layout.ordered & (n > 0) & (m > 0))
+    return measurement(
+        excess, chance_of_more(second, m, first + reference.baseline.doubtful, n), ~layout.ordered & (n > 0) & (m > 0)
+    )
 
 
 def explain(reference: Reference, summary: Summary, column: int) -> str:

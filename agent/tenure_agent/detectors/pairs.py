@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tenure_agent.bins import Array
+from tenure_agent.reference import Reference
+from tenure_agent.summary import Summary
 
 MIN_EXPECTED = 5.0
 
@@ -63,6 +65,25 @@ def pair_of(first: Array, second: Array, starts: Array) -> Pair:
     column = np.repeat(np.arange(columns), np.diff(starts))
     n, m = np.bincount(column, first, columns), np.bincount(column, second, columns)
     return Pair(first.astype(np.float64), second.astype(np.float64), starts, column, n, m)
+
+
+def pair_of_categories(reference: Reference, summary: Summary) -> Pair:
+    """All categories of categorical and boolean columns, merged; other columns have none.
+
+    Which categories have a bin was chosen by the reference, which therefore has too few rows in the bin for all others:
+    it is credited there with what is missing to the summary's share, as far as that is doubtful.
+    """
+    baseline = reference.baseline
+    cells, starts = baseline.cells
+    pair = pair_of(reference.summary.counts[cells], summary.counts[cells], starts)
+    others = np.flatnonzero(baseline.doubtful)
+    if len(others):
+        last = starts[others + 1] - 1
+        expected = pair.second[last] * pair.n[others] / np.maximum(pair.m[others], 1)
+        credit = np.clip(expected - pair.first[last], 0.0, baseline.doubtful[others])
+        pair.first[last] += credit
+        pair.n[others] += credit
+    return merge_small(pair, ~reference.layout.ordered)
 
 
 def merge_small(pair: Pair, unordered: Array) -> Pair:

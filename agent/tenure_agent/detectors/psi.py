@@ -7,7 +7,7 @@ from scipy import special
 
 from tenure_agent.bins import Array
 from tenure_agent.detectors.detector import Detector, Measurement, measurement
-from tenure_agent.detectors.pairs import Pair, merge_small, pair_of
+from tenure_agent.detectors.pairs import Pair, merge_small, pair_of, pair_of_categories
 from tenure_agent.reference import Reference
 from tenure_agent.summary import Summary
 
@@ -27,7 +27,8 @@ def population_stability_index(reference: Reference, summary: Summary) -> Measur
     -----
     PSI = Σ (p_i - q_i)·ln(p_i / q_i) with shares p = (c + ½) / (n + B/2) over the B bins that hold anything, so that an
     empty bin is not infinite. Had nothing changed, PSI / (1/n + 1/m) is χ² with B - 1 degrees of freedom; that gives
-    the p-value for any n and m, over bins merged until both samples expect at least 5 rows of each. (The customary 0.1
+    the p-value for any n and m, over bins merged until both samples expect at least 5 rows of each; of a categorical
+    column over all its categories, since the most frequent twelve of the reference are in part so by chance. (The customary 0.1
     and 0.2 are the effect of large samples only: at n = m = 200 with ten bins, chance alone gives 0.09.)
 
     Examples
@@ -49,10 +50,15 @@ def population_stability_index(reference: Reference, summary: Summary) -> Measur
     Yurdakul, B. (2018). Statistical properties of population stability index. Western Michigan University.
     """
     pair = present(reference, summary)
-    merged = merge_small(pair, ~reference.layout.ordered)
+    ordered, every = reference.layout.ordered, np.zeros(len(reference.layout), bool)
+    p_value = np.where(ordered, _chance(merge_small(pair, every)), _chance(pair_of_categories(reference, summary)))
+    return measurement(divergence(pair), p_value, (pair.n > 0) & (pair.m > 0))
+
+
+def _chance(merged: Pair) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
-        p_value = special.chdtrc(np.maximum(merged.bins - 1, 1), divergence(merged) / pair.unit)
-    return measurement(divergence(pair), np.where(merged.bins > 1, p_value, 1.0), (pair.n > 0) & (pair.m > 0))
+        chance = special.chdtrc(np.maximum(merged.bins - 1, 1), divergence(merged) / merged.unit)
+    return np.where(merged.bins > 1, chance, 1.0)
 
 
 def present(reference: Reference, summary: Summary) -> Pair:
