@@ -83,7 +83,7 @@ class Backtest:
             update={"clock": "event", "control": ControlConfig(), "models": {**config.models, name: model}}
         )
         self._reviewer = Reviewer(
-            database, catalogue, config, Metrics(CollectorRegistry()), lambda: self._now, coarse=True
+            database, catalogue, config, Metrics(CollectorRegistry()), lambda: self._now, replay=True
         )
         self.chronicle = Chronicle(history.first)
 

@@ -150,6 +150,11 @@ class Evidence:
         """When each label became known, oldest first."""
         return self._entries.known[self._low : self._high]
 
+    @property
+    def times(self) -> Array:
+        """When each prediction was made."""
+        return self._entries.times[self._low : self._high]
+
     def since(self, time: int) -> int:
         """How many labels became known from a time on."""
         return len(self) - int(np.searchsorted(self.known, time))

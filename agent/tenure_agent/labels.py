@@ -17,6 +17,7 @@ class _Read:
     extent: Extent
     since: int
     cut: bool  # older ones were left out
+    revision: int = -1
 
 
 class Labels:
@@ -25,7 +26,9 @@ class Labels:
     def __init__(self) -> None:
         self._read: dict[tuple[int, int], _Read] = {}
 
-    def look(self, cursor: Cursor, model: Model, version: int, *, since: int, known: int, newest: int) -> Evidence:
+    def look(
+        self, cursor: Cursor, model: Model, version: int, *, since: int, known: int, newest: int, revision: int
+    ) -> Evidence:
         """The newest labelled predictions of a version.
 
         Parameters
@@ -36,15 +39,31 @@ class Labels:
             Only labels known by then.
         newest
             At most so many, counted back from the label known last.
+        revision
+            Of the store, or an older one than that: while it stays, nothing is new.
         """
         read = self._read.get((model.number, version))
-        if read is None or since < read.since or not self._followed(cursor, model, version, read):
+        stale = read is None or read.revision != revision
+        if read is None or since < read.since or (stale and not self._followed(cursor, model, version, read)):
             read = self._begun(cursor, model, version, since, newest)
+        read.revision = revision
         found = read.evidence.look(since, known, newest)
         if read.cut and len(found) < newest:
             read = self._begun(cursor, model, version, since, newest)
+            read.revision = revision
             found = read.evidence.look(since, known, newest)
         return found
+
+    def wrote(self, revision: int) -> None:
+        """After that revision of the store came one that changed no labels."""
+        for read in self._read.values():
+            if read.revision == revision:
+                read.revision += 1
+
+    def current(self, model: Model, version: int, revision: int) -> bool:
+        """Whether nothing was written since a version's labels were last looked at."""
+        read = self._read.get((model.number, version))
+        return read is not None and read.revision == revision
 
     def newest(self, model: Model, version: int) -> int:
         """The ingest number up to which has been read."""

@@ -55,16 +55,16 @@ class Profiles:
 
     Parameters
     ----------
-    coarse
-        Summarise by blocks of a window, not by minutes, and keep summaries and steps in memory only: for a replay, which
-        nobody takes up again.
+    replay
+        Nobody looks at it later or takes it up again: summarise by blocks of a window, not by minutes, keep summaries and
+        steps in memory only, and measure nothing where nothing surprises.
     """
 
-    def __init__(self, database: Database, config: Config, clock: Callable[[], int], *, coarse: bool = False) -> None:
+    def __init__(self, database: Database, config: Config, clock: Callable[[], int], *, replay: bool = False) -> None:
         self._database = database
         self._config = config
         self._clock = clock
-        self._coarse = coarse
+        self._replay = replay
         self._settle = SETTLE if config.clock == "wall" else 0
         self._known: dict[tuple[int, int], Reference] = {}
         self._tracks: dict[tuple[int, int], Track] = {}
@@ -147,10 +147,10 @@ class Profiles:
         drift = self._config.model(model.name).drift
         window = dt.timedelta(microseconds=track.length * WINDOW)
         most = round(MIN_SHARE * min(TARGET_SHARE * drift.min_rows, reference.rows / OF_REFERENCE))
-        settings = Settings(min(drift.min_rows, most), margin_of(drift.false_alarms.windows(window)))
+        settings = Settings(min(drift.min_rows, most), margin_of(drift.false_alarms.windows(window)), self._replay)
         done = await self._apart(lambda: list(track.judge(now - self._settle, settings)))
         steps = [step for _, step in done]
-        if steps and not self._coarse:
+        if steps and not self._replay:
             await self._database.async_write(
                 lambda cursor: steps_store.append(cursor, model.number, version, reference.hash, track.length, steps)
             )
@@ -223,7 +223,7 @@ class Profiles:
             track.upto = newest
             return
         found = await self._apart(lambda: list(_summaries(model, reference, rows, self._bucket(track))))
-        if not self._coarse:
+        if not self._replay:
             await self._database.async_write(
                 lambda cursor: summaries.append(cursor, model.number, version, reference.hash, upto, found)
             )
@@ -234,10 +234,10 @@ class Profiles:
 
     async def _apart(self, work: Callable[[], T]) -> T:
         """Beside the event loop; in a replay nobody waits for it."""
-        return work() if self._coarse else await asyncio.to_thread(work)
+        return work() if self._replay else await asyncio.to_thread(work)
 
     def _bucket(self, track: Track) -> int:
-        return track.length if self._coarse or track.length % MINUTE else MINUTE
+        return track.length if self._replay or track.length % MINUTE else MINUTE
 
 
 def declared_columns(model: Model, config: ModelConfig) -> dict[str, str]:

@@ -23,7 +23,7 @@ from tenure_agent.evidence import Evidence
 from tenure_agent.labels import Labels
 from tenure_agent.measures import LOWER_IS_BETTER, default_metric
 from tenure_agent.metrics import Metrics
-from tenure_agent.policy import Situation, decide
+from tenure_agent.policy import ALARMING, Situation, decide
 from tenure_agent.profiles import PROFILE_ROWS, Profiles
 from tenure_agent.records import MICROS, Action, Decision, Level, Verdict, Window
 from tenure_agent.reference import Reference
@@ -78,8 +78,8 @@ class Reviewer:
     ----------
     clock
         Wall time in microseconds since 1970 UTC, kept with decisions.
-    coarse
-        See `Profiles`.
+    replay
+        Nobody looks at it later: no metrics, no verdicts kept but alarms; see also `Profiles`.
     """
 
     def __init__(
@@ -90,19 +90,21 @@ class Reviewer:
         metrics: Metrics,
         clock: Callable[[], int],
         *,
-        coarse: bool = False,
+        replay: bool = False,
     ) -> None:
         self._database = database
         self._catalogue = catalogue
         self._config = config
         self._metrics = metrics
         self._clock = clock
+        self._replay = replay
         self._lock = asyncio.Lock()  # two at once would count rows twice, and decide twice
         self._histories: dict[tuple[int, int], deque[tuple[Level, Level]]] = {}  # of performance
         self._said: dict[tuple[int, int], Verdict] = {}  # of drift, newest
         self._enough: dict[tuple[int, int], int] = {}  # labels that span what the performance check looks at
         self._evidence = Labels()
-        self.profiles = Profiles(database, config, clock, coarse=coarse)
+        self._only: dict[int, int] = {}  # what was found to be in service when last looked, by model
+        self.profiles = Profiles(database, config, clock, replay=replay)
 
     async def review(self, name: str, now: int) -> Review | None:
         """Check a model at an event time; keep the verdicts and the decision they lead to. None: nothing is served yet."""
@@ -112,7 +114,8 @@ class Reviewer:
     async def _review(self, name: str, now: int) -> Review | None:
         started = asyncio.get_running_loop().time()
         model, config = self._catalogue.models[name], self._config.model(name)
-        served = await self._database.async_read(lambda cursor: self._served(cursor, model, now))
+        revision = self._database.revision
+        served = await self._database.async_read(lambda cursor: self._served(cursor, model, now, revision))
         if served is None:
             return None
         version, labelled = served
@@ -125,7 +128,7 @@ class Reviewer:
         if reference is not None and not reference.losses:
             first = await self._database.async_read(
                 lambda cursor: self._evidence.look(
-                    cursor, model, version, since=0, known=now, newest=10 * PROFILE_ROWS
+                    cursor, model, version, since=0, known=now, newest=10 * PROFILE_ROWS, revision=revision
                 )
             )
             reference = await self.profiles.learn_losses(model, version, reference, first)
@@ -154,25 +157,39 @@ class Reviewer:
             decision = decide(situation)
         news = [(verdict, verdict.level) for verdict in judged if verdict is not before]
         said = [*news, (performance, performance_alone)]
-        await self._database.async_write(lambda cursor: self._keep(cursor, model, version, said, decision))
+        kept = [pair for pair in said if pair[0].level in ALARMING] if self._replay else said
+        if kept or decision is not None:
+            before = self._database.revision
+            await self._database.async_write(lambda cursor: self._keep(cursor, model, version, kept, decision))
+            self._evidence.wrote(before)
         if performance_alone not in UNJUDGED:
             self._histories[model.number, version].append((performance_alone, performance.level))
-        for verdict, _ in said:
+        if not self._replay:
+            self._show([verdict for verdict, _ in said], len(labelled), decision)
+        self._metrics.check_seconds.observe(asyncio.get_running_loop().time() - started)
+        return Review(drift, performance, [verdict for verdict, _ in said], decision)
+
+    def _show(self, said: Sequence[Verdict], labels: int, decision: Decision | None) -> None:
+        name, version = said[-1].model, said[-1].version
+        for verdict in said:
             self._metrics.show_verdict(verdict)
-        self._metrics.labels.labels(*self._metrics.known(name, drift.version)).set(len(labelled))
+        self._metrics.labels.labels(*self._metrics.known(name, version)).set(labels)
         if decision is not None:
             self._metrics.show_decision(decision)
             made = {"decision": decision.id, "action": decision.action, "model": name, "trigger": decision.trigger}
             logger.info("decision %(decision)s: %(action)s %(model)s because of %(trigger)s", made)
-        self._metrics.check_seconds.observe(asyncio.get_running_loop().time() - started)
-        return Review(drift, performance, [verdict for verdict, _ in said], decision)
 
-    def _served(self, cursor: Cursor, model: Model, now: int) -> tuple[int, Evidence] | None:
+    def _served(self, cursor: Cursor, model: Model, now: int, revision: int) -> tuple[int, Evidence] | None:
         """The version in service, and its labels."""
-        version = predictions.champion(cursor, model, now)
-        return None if version is None else (version, self._labels(cursor, model, version, now))
+        version = self._only.get(model.number) if len(model.versions) == 1 else None
+        if version is None or not self._evidence.current(model, version, revision):
+            version = predictions.champion(cursor, model, now)
+        if version is None:
+            return None
+        self._only[model.number] = version
+        return version, self._labels(cursor, model, version, now, revision)
 
-    def _labels(self, cursor: Cursor, model: Model, version: int, now: int) -> Evidence:
+    def _labels(self, cursor: Cursor, model: Model, version: int, now: int, revision: int) -> Evidence:
         """The newest labelled predictions; the histories of a version's checks on its first review."""
         config = self._config.model(model.name)
         depth = config.performance.open_after + config.quiet_checks
@@ -182,15 +199,15 @@ class Reviewer:
             self._histories[key] = deque(found, maxlen=depth)
         span = _micros(config.performance.window) * 4 + _micros(config.performance.label_delay)
         newest = self._enough.get(key, MOST_LABELS)
-        labelled = self._evidence.look(cursor, model, version, since=now - span, known=now, newest=newest)
+        labelled = self._evidence.look(cursor, model, version, since=now - span, known=now, newest=newest, revision=revision)
         if len(labelled) < ENOUGH_LABELS and span < LABEL_HORIZON:  # a slow stream: look further back
             since = now - LABEL_HORIZON
-            labelled = self._evidence.look(cursor, model, version, since=since, known=now, newest=newest)
+            labelled = self._evidence.look(cursor, model, version, since=since, known=now, newest=newest, revision=revision)
         window = now - _micros(config.performance.window)
         if len(labelled) == newest < FAST_LABELS and labelled.known[0] > window:  # a fast stream: they must span it
             newest = performance_check.newest_needed(outcomes.count_known(cursor, model, window, now))
             self._enough[key] = newest = min(max(newest, MOST_LABELS), FAST_LABELS)
-            labelled = self._evidence.look(cursor, model, version, since=now - span, known=now, newest=newest)
+            labelled = self._evidence.look(cursor, model, version, since=now - span, known=now, newest=newest, revision=revision)
         self._evidence.forget(model, version, newest)
         return labelled
 
@@ -234,7 +251,7 @@ class Reviewer:
         if not said:
             return [before] if before else plain(Level.INSUFFICIENT_DATA, "no block of a window is over yet")
         self._said[key] = said[-1]
-        for column, share in self.profiles.missing(model, version).items():
+        for column, share in self.profiles.missing(model, version).items() if not self._replay else ():
             self._metrics.show_missing(model.name, name, column, share)
         return [
             verdict

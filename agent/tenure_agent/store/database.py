@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from importlib import resources
 from pathlib import Path
@@ -72,6 +72,7 @@ class Database:
         self.path = path.absolute() if path is not None else IN_MEMORY
         self.exports = exports if exports is not None else self.path.with_name(self.path.name + ".exports")
         self.on_lost: Callable[[], object] = lambda: None
+        self.revision = 0  # of what is stored: how often something was written
         self._clock = clock
         self._lost: StoreLost | None = None
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,15 +86,11 @@ class Database:
             self._connection.close()
             self._unlock()
             raise
-        self._writer: Executor
-        self._readers: Executor
-        self._asker: Executor
-        if path is None:
-            self._writer = self._readers = self._asker = Inline()
-            return
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="tenure-writer")
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="tenure-reader")
-        self._asker = ThreadPoolExecutor(1, thread_name_prefix="tenure-asker")
+        named = {"writer": 1, "reader": READERS, "asker": 1}
+        self._writer, self._readers, self._asker = (
+            Inline() if path is None else ThreadPoolExecutor(threads, thread_name_prefix=f"tenure-{name}")
+            for name, threads in named.items()
+        )
 
     def _open(self) -> None:
         """Open the file; where it cannot be read, without its log, and else without it."""
@@ -148,7 +145,6 @@ class Database:
 
     def ask(self, work: Callable[[Cursor], T]) -> Future[T]:
         """Run `work` on a cursor of its own, in a thread that only people's questions share."""
-
         return self._asker.submit(self._look, work, extra=True)
 
     async def async_write(self, work: Callable[[Cursor], T], *, into_floor: bool = False) -> T:
@@ -184,6 +180,7 @@ class Database:
                     cursor.rollback()
                 raise
             cursor.commit()
+            self.revision += 1
             self.room.wrote(reusable_bytes(cursor) if self.room.scarce() else 0)
         return result
 
@@ -241,7 +238,6 @@ class Database:
 
     def checkpoint(self) -> Future[None]:
         """Move the log into the file, and give the room of deleted rows back to it; where it cannot be now, later."""
-
         return self._writer.submit(self._checkpoint)
 
     def _checkpoint(self) -> None:
@@ -271,7 +267,7 @@ class Database:
         self._writer.shutdown()
         self._readers.shutdown()
         self._asker.shutdown()
-        if self._lost is None and self._lock_file is not None:
+        if self._lost is None:
             self._checkpoint()
         self._connection.close()
         self._unlock()

@@ -94,7 +94,8 @@ def labelled(
 
     Returns
     -------
-    In order; each label that came is an entry, also one that a later one corrects.
+    In order; each label that came is an entry, also one that a later one corrects. A label is known no sooner than its
+    prediction is made.
     """
     column = prediction_column(model)
     if column is None:
@@ -102,7 +103,7 @@ def labelled(
     stored, slim = (f"t{column.number}", "text") if column.has_texts else (f"n{column.number}", "number")
     label = label_as_text() if column.has_texts else "o.label_number"
     made = f"r.version = {version:d} AND r.role = {role:d} AND r.time >= {since:d}"
-    chosen = f"{label} AS label, o.time AS known, r.time, hash(o.id, r.time) AS ids, o.batch"
+    chosen = f"{label} AS label, greatest(o.time, r.time) AS known, r.time, hash(o.id, r.time) AS ids, o.batch"
     told = f"SELECT * FROM outcomes WHERE model = {model.number} AND time >= {since:d} AND batch"
     query = (
         f"WITH o AS MATERIALIZED ({told} > {after:d}), found AS ("
