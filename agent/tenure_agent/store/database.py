@@ -39,9 +39,9 @@ class Database:
     ----------
     path
         The DuckDB file; made when it is not there, and set aside when it cannot be read. A lock file and an export
-        directory are kept beside it. None: in memory, for as long as it is open.
+        directory are kept beside it. None: in memory, and beyond that in `exports`.
     exports
-        The one directory queries may read and write; what memory does not hold goes there where there is no file.
+        The one directory queries may read and write.
     memory
         Bytes DuckDB may use.
     threads
@@ -76,7 +76,7 @@ class Database:
         self._clock = clock
         self._lost: StoreLost | None = None
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock_file = lock(self.path) if path is not None else None
+        self._lock_file = lock(self.path) if path is not None else os.open(os.devnull, os.O_RDONLY)
         self.exports.mkdir(mode=0o700, exist_ok=True)
         self.room = Room(self.path.parent, floor)
         self._connection = Connection(self.path, self.exports, memory, threads)
@@ -84,12 +84,11 @@ class Database:
             self._open()
         except BaseException:
             self._connection.close()
-            self._unlock()
+            os.close(self._lock_file)
             raise
-        named = {"writer": 1, "reader": READERS, "asker": 1}
         self._writer, self._readers, self._asker = (
-            Inline() if path is None else ThreadPoolExecutor(threads, thread_name_prefix=f"tenure-{name}")
-            for name, threads in named.items()
+            Inline() if path is None else ThreadPoolExecutor(n, thread_name_prefix=f"tenure-{name}")
+            for name, n in (("writer", 1), ("reader", READERS), ("asker", 1))
         )
 
     def _open(self) -> None:
@@ -270,11 +269,7 @@ class Database:
         if self._lost is None:
             self._checkpoint()
         self._connection.close()
-        self._unlock()
-
-    def _unlock(self) -> None:
-        if self._lock_file is not None:
-            os.close(self._lock_file)
+        os.close(self._lock_file)
 
 
 def _called(work: Callable[[Cursor], T], cursor: Cursor) -> T:
