@@ -72,7 +72,7 @@ class Backtest:
     ) -> None:
         self._database, self._history, self._now = database, history, 0
         catalogue = database.read(Catalogue).result()
-        self._model = database.write(lambda cursor: replay.register(cursor, catalogue, name, history)).result()
+        self.model = database.write(lambda cursor: replay.register(cursor, catalogue, name, history)).result()
         model = _overridden(config.model(name), overrides, marked=bool(history.reference_versions))
         built = [] if overrides.reference else [self._build(version, model) for version in history.reference_versions]
         given = Reference.load(overrides.reference) if overrides.reference else built[0] if built else None
@@ -104,7 +104,7 @@ class Backtest:
             batch += 1
             rows = self._database.write(
                 lambda cursor, first=first, end=end, batch=batch: replay.load(
-                    cursor, self._model, history, batch, first, end
+                    cursor, self.model, history, batch, first, end
                 )
             ).result()
             last = end > history.last
@@ -128,7 +128,7 @@ class Backtest:
 
     async def _review(self, now: int) -> AsyncIterator[Episode | Decision]:
         self._now = now
-        review = await self._reviewer.review(self._model.name, now)
+        review = await self._reviewer.review(self.model.name, now)
         if review is None:
             return
         for episode in self.chronicle.take(review.drift.version, review.said, review.decision, now):
@@ -138,23 +138,19 @@ class Backtest:
 
     def _build(self, version: str, model: ModelConfig) -> Reference:
         """The reference of a version from the rows the history marks as such; stored."""
-        rows = self._database.read(
-            lambda cursor: replay.reference_rows(cursor, self._history, version)
-        ).result()
+        rows = self._database.read(lambda cursor: replay.reference_rows(cursor, self._history, version)).result()
         values = {(column.part, column.name): rows[column.stored] for column in self._history.columns}
         built = build_reference(
-            self._model.name,
+            self.model.name,
             version,
             Rows(values),
-            declared=declared_columns(self._model, model),
+            declared=declared_columns(self.model, model),
             losses=_losses(rows, model),
             told=f"{len(rows['time']):,} rows of the history marked as its reference",
             span=(int(rows["time"].min()), int(rows["time"].max())),
         )
-        number = self._model.versions[version]
-        self._database.write(
-            lambda cursor: references.save(cursor, self._model.number, number, built, 0)
-        ).result()
+        number = self.model.versions[version]
+        self._database.write(lambda cursor: references.save(cursor, self.model.number, number, built, 0)).result()
         return built
 
     def _block(self, model: ModelConfig, reference: Reference | None) -> dt.timedelta:

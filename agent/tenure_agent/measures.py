@@ -110,9 +110,12 @@ class Scores:
 
     def twice_below(self, values: Array) -> int:
         """Over all values, twice how many scores lie below, and how many are equal."""
+        values = np.sort(values)  # neighbours are looked up faster one after the other
         parts = ((self._sorted, 1), *((scores, sign) for sign, scores in self._changes.items()))
         return sum(
-            sign * int(np.searchsorted(scores, values, side).sum()) for scores, sign in parts for side in ("left", "right")
+            sign * int(scores.searchsorted(values, side).sum())
+            for scores, sign in parts
+            for side in (("left", "right") if len(scores) and len(values) else ())
         )
 
 

@@ -68,7 +68,10 @@ class Metrics:
         )
         self.score = gauge("drift_score", "How surprising the last window was; 1 and more is a surprise.", *MODEL)
         self.blind = gauge(
-            "drift_unjudgeable", "1 where a column moves so much by itself that nothing could surprise.", *MODEL, "column"
+            "drift_unjudgeable",
+            "1 where a column moves so much by itself that nothing could surprise.",
+            *MODEL,
+            "column",
         )
         self.missing = gauge("missing_ratio", "Share of rows without a value in the last window.", *MODEL, "column")
         self.performance = gauge("performance", "A quality metric over the last window.", *MODEL, "metric")

@@ -175,9 +175,7 @@ class Profiles:
             self._tracks[key] = known = found
         return known
 
-    def _resume(
-        self, cursor: Cursor, model: Model, version: int, reference: Reference, now: int
-    ) -> Track | None:
+    def _resume(self, cursor: Cursor, model: Model, version: int, reference: Reference, now: int) -> Track | None:
         """A version's track as it was left, or a new one."""
         length = self._length(cursor, model, version, reference, now)
         if length is None:
@@ -190,9 +188,7 @@ class Profiles:
             track.add(time, Summary.from_bytes(blob, reference.layout))
         return track
 
-    def _length(
-        self, cursor: Cursor, model: Model, version: int, reference: Reference, now: int
-    ) -> int | None:
+    def _length(self, cursor: Cursor, model: Model, version: int, reference: Reference, now: int) -> int | None:
         """Of a block in microseconds: a tenth of the window that is configured, was chosen before, or holds enough rows."""
         drift = self._config.model(model.name).drift
         if drift.window is not None:
@@ -274,7 +270,9 @@ def read_column(column: Column, rows: Mapping[str, Array], kind: str | None = No
         return as_texts(only) if kind == CATEGORICAL else only
     if numbers is None:
         return texts
-    if (kind is not None and kind != CATEGORICAL) or (kind is None and np.isfinite(numbers).sum() > sum(text is not None for text in texts)):
+    if (kind is not None and kind != CATEGORICAL) or (
+        kind is None and np.isfinite(numbers).sum() > sum(text is not None for text in texts)
+    ):
         return numbers
     return np.where([text is not None for text in texts], texts, as_texts(numbers))
 

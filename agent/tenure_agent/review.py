@@ -12,6 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from tenure.errors import TenureError
 from tenure_agent import losses
@@ -199,15 +200,21 @@ class Reviewer:
             self._histories[key] = deque(found, maxlen=depth)
         span = _micros(config.performance.window) * 4 + _micros(config.performance.label_delay)
         newest = self._enough.get(key, MOST_LABELS)
-        labelled = self._evidence.look(cursor, model, version, since=now - span, known=now, newest=newest, revision=revision)
+        labelled = self._evidence.look(
+            cursor, model, version, since=now - span, known=now, newest=newest, revision=revision
+        )
         if len(labelled) < ENOUGH_LABELS and span < LABEL_HORIZON:  # a slow stream: look further back
             since = now - LABEL_HORIZON
-            labelled = self._evidence.look(cursor, model, version, since=since, known=now, newest=newest, revision=revision)
+            labelled = self._evidence.look(
+                cursor, model, version, since=since, known=now, newest=newest, revision=revision
+            )
         window = now - _micros(config.performance.window)
         if len(labelled) == newest < FAST_LABELS and labelled.known[0] > window:  # a fast stream: they must span it
             newest = performance_check.newest_needed(outcomes.count_known(cursor, model, window, now))
             self._enough[key] = newest = min(max(newest, MOST_LABELS), FAST_LABELS)
-            labelled = self._evidence.look(cursor, model, version, since=now - span, known=now, newest=newest, revision=revision)
+            labelled = self._evidence.look(
+                cursor, model, version, since=now - span, known=now, newest=newest, revision=revision
+            )
         self._evidence.forget(model, version, newest)
         return labelled
 
@@ -296,7 +303,10 @@ class Reviewer:
         history = self._histories[model.number, version]
         before = history[-1][1] if history else Level.OK
         open_after, close_after = config.performance.open_after, config.quiet_checks
-        alone = [*(alone for alone, _ in history), verdict.level]
+        needed = (
+            open_after if before is Level.OK else max(open_after, close_after)
+        )  # only an episode's end looks far back
+        alone = [*(alone for alone, _ in islice(reversed(history), needed))][::-1] + [verdict.level]
         level = settle(alone, before, open_after=open_after, close_after=close_after)
         reason = verdict.reason
         if level is Level.OK and verdict.level is not Level.OK:

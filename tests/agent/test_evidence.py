@@ -18,7 +18,11 @@ def entries(rows: int, seed: int, *, ids: int | None = None) -> Labelled:
     times = names * 7 if ids else np.arange(rows)
     known = times + rng.integers(0, 50, rows)
     return Labelled(
-        np.round(rng.uniform(size=rows), 2), rng.integers(0, 2, rows).astype(float), known, times, names.astype(np.uint64)
+        np.round(rng.uniform(size=rows), 2),
+        rng.integers(0, 2, rows).astype(float),
+        known,
+        times,
+        names.astype(np.uint64),
     )
 
 

@@ -115,7 +115,9 @@ def test_quiet_is_ok_and_decides_nothing(desk: Callable[..., Desk], serve: Serve
 
     assert one.decided() == []
     assert value("verdict_level", model="fraud", version="1", check="performance") == 0
-    assert value("checks_total", model="fraud", version="1", check="drift", level="OK") == 2  # a block is a tenth of a day
+    assert (
+        value("checks_total", model="fraud", version="1", check="drift", level="OK") == 2
+    )  # a block is a tenth of a day
     assert value("performance", model="fraud", version="1", metric="auc_roc") > 0.8
 
 

@@ -9,7 +9,7 @@ import argparse
 import json
 import platform
 
-from tests.bench import away, durable, import_cost, in_path, many_rows, processor
+from tests.bench import away, backtest, durable, import_cost, in_path, many_rows, processor
 from tests.bench.line import Line
 
 SUITES = {
@@ -19,6 +19,7 @@ SUITES = {
     "processor": processor.run,
     "import_cost": import_cost.run,
     "durable": durable.run,
+    "backtest": backtest.run,
 }
 
 

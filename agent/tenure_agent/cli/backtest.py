@@ -165,7 +165,9 @@ class Timeline:
         told = self._console.print
         reviews, rows = summary["reviews"], summary["rows"]
         told(f"\n{rows:,} rows and {summary['labels']:,} labels, {summary['first'][:10]} to {summary['last'][:10]}")
-        told(f"{reviews:,} reviews, one every {summary['every']}; CRITICAL for {summary['critical_share']:.1%} of the time")
+        told(
+            f"{reviews:,} reviews, one every {summary['every']}; CRITICAL for {summary['critical_share']:.1%} of the time"
+        )
         for found in summary["episodes"]:
             told(f"  {found['count']} {found['check']} episodes {found['level']}")
         for action, count in summary["decisions"].items():

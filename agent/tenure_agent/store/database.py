@@ -188,8 +188,8 @@ class Database:
             raise self._lost
         generation = self._connection.generation
         try:
-            if extra:
-                with self._connection.extra_cursor() as cursor:
+            if extra or self.path == IN_MEMORY:  # one thread needs no snapshot
+                with self._connection.extra_cursor() if extra else self._connection.cursor() as cursor:
                     return _called(work, cursor)
             with self._connection.cursor() as cursor:
                 cursor.begin()

@@ -107,7 +107,9 @@ def _sorted(
         if name not in taken
     ]
     columns += [
-        HistoryColumn(name, name, OUTPUT, _kind(types[found[name]])) for name in ("prediction", "score") if name in found
+        HistoryColumn(name, name, OUTPUT, _kind(types[found[name]]))
+        for name in ("prediction", "score")
+        if name in found
     ]
     file = folder / "history.parquet"
     connection.execute(
@@ -192,7 +194,9 @@ def _chosen(
 ) -> list[str]:
     """What the sorted file holds."""
     time = f"epoch_us(CAST({plain['time']} AS TIMESTAMPTZ))"
-    known = f"epoch_us(CAST({plain['label_time']} AS TIMESTAMPTZ))" if "label_time" in plain else f"{time} + {label_delay}"
+    known = (
+        f"epoch_us(CAST({plain['label_time']} AS TIMESTAMPTZ))" if "label_time" in plain else f"{time} + {label_delay}"
+    )
     role = " ".join(f"WHEN {_text(role)} THEN {i}" for i, role in enumerate(ROLES))
     label = plain.get("label")
     text = label is not None and _kind(types[found["label"]]) == "TEXT"
@@ -201,8 +205,12 @@ def _chosen(
         f"{known} AS known",
         f"CAST({plain.get('id', quoted(_NUMBER))} AS VARCHAR) AS id",
         f"coalesce(CAST({plain['version']} AS VARCHAR), '1') AS version" if "version" in plain else "'1' AS version",
-        f"CAST(CASE {plain['role']} {role} ELSE 0 END AS UTINYINT) AS role" if "role" in plain else "0::UTINYINT AS role",
-        f"coalesce({plain['split']} = {_text(REFERENCE)}, false) AS reference" if "split" in plain else "false AS reference",
+        f"CAST(CASE {plain['role']} {role} ELSE 0 END AS UTINYINT) AS role"
+        if "role" in plain
+        else "0::UTINYINT AS role",
+        f"coalesce({plain['split']} = {_text(REFERENCE)}, false) AS reference"
+        if "split" in plain
+        else "false AS reference",
         f"{_value(label, 'NUMBER') if label and not text else 'NULL::DOUBLE'} AS label_number",
         f"{_value(label, 'TEXT') if label and text else 'NULL::VARCHAR'} AS label_text",
         *(
