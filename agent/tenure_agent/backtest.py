@@ -29,6 +29,7 @@ from tenure_agent.review import Reviewer
 from tenure_agent.scheduler import CATCH_UP, every
 from tenure_agent.store import Database, references, replay
 from tenure_agent.store.catalogue import Catalogue
+from tenure_agent.store.database import Cursor
 from tenure_agent.store.history import History
 
 PIECE_ROWS, PIECE_REVIEWS = 200_000, 50  # stored at once: rows ahead of a review wait in memory, as summaries
@@ -87,7 +88,7 @@ class Backtest:
         )
         self.chronicle = Chronicle(history.first)
 
-    async def run(self, stored: Callable[[int], object] = lambda rows: None) -> AsyncIterator[Episode | Decision]:
+    async def run(self, stored: Callable[[int], object] = int) -> AsyncIterator[Episode | Decision]:
         """Replay: decisions, and episodes as they open (`closed` is None) and as they close.
 
         Parameters
@@ -98,21 +99,23 @@ class Backtest:
         history, length = self._history, PIECE_REVIEWS * (self.interval // MICROSECOND)
         at, batch, ran = history.first, 0, history.first
         while at <= history.last:
-            first, end = self._database.read(
-                lambda cursor, at=at: replay.piece(cursor, history, at, length, PIECE_ROWS)
-            ).result()
             batch += 1
-            rows = self._database.write(
-                lambda cursor, first=first, end=end, batch=batch: replay.load(
-                    cursor, self.model, history, batch, first, end
-                )
-            ).result()
-            last = end > history.last
-            for ran in self._due(ran, first, end - 1, last=last):
-                async for event in self._review(ran):
+            first, end, rows = self._store(batch, at, length)
+            for due in self._due(ran, first, end - 1, last=end > history.last):
+                async for event in self._review(due):
                     yield event
+                ran = due
             stored(rows)
             at = end
+
+    def _store(self, batch: int, at: int, length: int) -> tuple[int, int, int]:
+        """Store the next piece; event times of its first row and just after its last, and how many rows it has."""
+
+        def work(cursor: Cursor) -> tuple[int, int, int]:
+            first, end = replay.piece(cursor, self._history, at, length, PIECE_ROWS)
+            return first, end, replay.load(cursor, self.model, self._history, batch, first, end)
+
+        return self._database.write(work).result()
 
     def _due(self, ran: int, first: int, newest: int, *, last: bool) -> Iterator[int]:
         """When reviews are due after the last one, up to the newest row; at the end once more, so that it is reviewed."""
@@ -198,5 +201,7 @@ def _losses(rows: dict[str, Array], model: ModelConfig) -> tuple[losses.LossProf
 
 
 def _present(values: Array) -> Array:
-    found: Array = np.not_equal(values, None) if values.dtype.kind == "O" else ~np.isnan(values)
-    return found
+    if values.dtype.kind == "O":
+        return np.array([value is not None for value in values], bool)
+    known: Array = ~np.isnan(values)
+    return known

@@ -229,7 +229,6 @@ class Profiles:
                 track.add(time, summary)
 
     async def _apart(self, work: Callable[[], T]) -> T:
-        """Beside the event loop; in a replay nobody waits for it."""
         return work() if self._replay else await asyncio.to_thread(work)
 
     def _bucket(self, track: Track) -> int:

@@ -9,20 +9,16 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
 from tenure.errors import TenureError
-from tenure_agent import losses
+from tenure_agent.appraisal import Appraiser
 from tenure_agent.checks import drift as drift_check
 from tenure_agent.checks import performance as performance_check
 from tenure_agent.config import Config, ModelConfig
-from tenure_agent.episodes import settle
 from tenure_agent.evidence import Evidence
 from tenure_agent.labels import Labels
-from tenure_agent.measures import LOWER_IS_BETTER, default_metric
 from tenure_agent.metrics import Metrics
 from tenure_agent.policy import ALARMING, Situation, decide
 from tenure_agent.profiles import PROFILE_ROWS, Profiles
@@ -38,9 +34,7 @@ logger = logging.getLogger(__name__)
 MOST_LABELS = 16_000
 ENOUGH_LABELS = 8000
 FAST_LABELS = 1_000_000
-TASK_ROWS = 5000  # tell the task where nobody said it
 LABEL_HORIZON = 60 * 24 * 3600 * MICROS
-UNJUDGED = frozenset({Level.INSUFFICIENT_DATA, Level.ERROR})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +94,7 @@ class Reviewer:
         self._clock = clock
         self._replay = replay
         self._lock = asyncio.Lock()  # two at once would count rows twice, and decide twice
-        self._histories: dict[tuple[int, int], deque[tuple[Level, Level]]] = {}  # of performance
+        self._appraiser = Appraiser(config)
         self._said: dict[tuple[int, int], Verdict] = {}  # of drift, newest
         self._enough: dict[tuple[int, int], int] = {}  # labels that span what the performance check looks at
         self._evidence = Labels()
@@ -136,7 +130,7 @@ class Reviewer:
         before = self._said.get((model.number, version))
         judged = await self._drift(model, version, reference, now, broken)
         drift = judged[-1]
-        performance, performance_alone, emergency = self._performance(model, version, reference, labelled, now)
+        performance, performance_alone, emergency = self._appraiser.appraise(model, version, reference, labelled, now)
         decision = None
         retrain = config.retrain
         if Level.CRITICAL in {drift.level, performance.level} or retrain.schedule or retrain.new_rows:
@@ -160,11 +154,10 @@ class Reviewer:
         said = [*news, (performance, performance_alone)]
         kept = [pair for pair in said if pair[0].level in ALARMING] if self._replay else said
         if kept or decision is not None:
-            before = self._database.revision
+            earlier = self._database.revision
             await self._database.async_write(lambda cursor: self._keep(cursor, model, version, kept, decision))
-            self._evidence.wrote(before)
-        if performance_alone not in UNJUDGED:
-            self._histories[model.number, version].append((performance_alone, performance.level))
+            self._evidence.wrote(earlier)
+        self._appraiser.note(model, version, performance_alone, performance.level)
         if not self._replay:
             self._show([verdict for verdict, _ in said], len(labelled), decision)
         self._metrics.check_seconds.observe(asyncio.get_running_loop().time() - started)
@@ -188,16 +181,12 @@ class Reviewer:
         if version is None:
             return None
         self._only[model.number] = version
+        self._appraiser.recall(cursor, model, version)
         return version, self._labels(cursor, model, version, now, revision)
 
     def _labels(self, cursor: Cursor, model: Model, version: int, now: int, revision: int) -> Evidence:
-        """The newest labelled predictions; the histories of a version's checks on its first review."""
-        config = self._config.model(model.name)
-        depth = config.performance.open_after + config.quiet_checks
-        key = model.number, version
-        if key not in self._histories:
-            found = verdicts.recent(cursor, model.number, version, performance_check.CHECK, depth)
-            self._histories[key] = deque(found, maxlen=depth)
+        """The newest labelled predictions."""
+        config, key = self._config.model(model.name), (model.number, version)
         span = _micros(config.performance.window) * 4 + _micros(config.performance.label_delay)
         newest = self._enough.get(key, MOST_LABELS)
         labelled = self._evidence.look(
@@ -266,55 +255,6 @@ class Reviewer:
             if verdict is said[-1] or last is None or last.level is not verdict.level
         ]
 
-    def _performance(
-        self, model: Model, version: int, reference: Reference | None, found: Evidence, now: int
-    ) -> tuple[Verdict, Level, bool]:
-        config = self._config.model(model.name)
-        settings = config.performance
-        window = Window(now - _micros(settings.window), now)
-        name = model.version_name(version)
-        task = config.task or losses.task_of(*found.first(TASK_ROWS))
-        metric = settings.metric or default_metric(task)
-        try:
-            verdict = performance_check.check_performance(
-                model.name,
-                name,
-                reference.losses if reference is not None else (),
-                found,
-                window,
-                tolerance=settings.tolerance,
-                min_labels=settings.min_labels,
-                metric=metric,
-                minimum=settings.minimum,
-            )
-        except Exception as error:
-            logger.exception("the performance check of %(model)s failed", {"model": model.name})
-            reason = f"the check failed: {error!r}"
-            failed = Verdict(model.name, name, performance_check.CHECK, Level.ERROR, reason, window, len(found))
-            return failed, Level.ERROR, False
-        if verdict.level is not Level.INSUFFICIENT_DATA and _past(metric, verdict.measures[metric], settings.emergency):
-            return replace(verdict, level=Level.CRITICAL), Level.CRITICAL, True
-        return self._settled(model, version, verdict, config), verdict.level, False
-
-    def _settled(self, model: Model, version: int, verdict: Verdict, config: ModelConfig) -> Verdict:
-        """The verdict people see: its level after episodes, and a reason that says where level and check differ."""
-        if verdict.level in UNJUDGED:
-            return verdict
-        history = self._histories[model.number, version]
-        before = history[-1][1] if history else Level.OK
-        open_after, close_after = config.performance.open_after, config.quiet_checks
-        needed = (
-            open_after if before is Level.OK else max(open_after, close_after)
-        )  # only an episode's end looks far back
-        alone = [*(alone for alone, _ in islice(reversed(history), needed))][::-1] + [verdict.level]
-        level = settle(alone, before, open_after=open_after, close_after=close_after)
-        reason = verdict.reason
-        if level is Level.OK and verdict.level is not Level.OK:
-            reason = f"not confirmed yet by {open_after} of {open_after + 1} checks: {reason}"
-        elif level is not Level.OK and verdict.level is Level.OK:
-            reason = f"{reason} now; closes after {close_after} quiet checks"
-        return replace(verdict, level=level, reason=reason)
-
     def _keep(
         self,
         cursor: Cursor,
@@ -335,12 +275,6 @@ def _still_open(past: Past, config: ModelConfig, now: int) -> bool:
     if decided is None:
         return False
     return now - max(decided, past.last_critical or 0) < _micros(config.retrain.cooldown)
-
-
-def _past(metric: str, value: float, emergency: float | None) -> bool:
-    if emergency is None:
-        return False
-    return value > emergency if metric in LOWER_IS_BETTER else value < emergency
 
 
 def _micros(duration: dt.timedelta) -> int:

@@ -61,7 +61,7 @@ class Newest:
     @cached_property
     def rows(self) -> int:
         """How many there are."""
-        return int(sum(block.seen for block in self.blocks).max(initial=0)) if self.blocks else 0
+        return int(np.sum([block.seen for block in self.blocks], axis=0).max(initial=0)) if self.blocks else 0
 
 
 @dataclass(frozen=True, slots=True)

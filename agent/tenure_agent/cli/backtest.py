@@ -7,7 +7,7 @@ import datetime as dt
 import json
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ MEMORY = 1 << 30  # bytes; what does not fit goes to a temporary directory
 COLOURS = {Level.WARNING: "yellow", Level.CRITICAL: "bold red"}
 
 
-class Span(click.ParamType):
+class Span(click.ParamType[dt.timedelta]):
     """A duration as in tenure.yaml."""
 
     name = "duration"
@@ -161,7 +161,7 @@ class Timeline:
             lasted = dt.timedelta(microseconds=event.closed - event.opened)
             self._happened(event.closed, "cyan", "closed", f"{what} after {_told(lasted)}")
 
-    def end(self, test: Backtest, summary: dict[str, Any]) -> None:
+    def end(self, _: Backtest, summary: dict[str, Any]) -> None:
         told = self._console.print
         reviews, rows = summary["reviews"], summary["rows"]
         told(f"\n{rows:,} rows and {summary['labels']:,} labels, {summary['first'][:10]} to {summary['last'][:10]}")
