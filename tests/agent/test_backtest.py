@@ -24,6 +24,7 @@ from tenure_agent.store.history import sorted_history
 START = pd.Timestamp("2024-03-01", tz="UTC")
 REFERENCE, LIVE, CHANGE = 3000, 4000, 2000
 SETTINGS = {"performance": {"window": "12h", "min_labels": 100}, "retrain": {"cooldown": "6h"}}
+AS_CONFIGURED = Overrides()
 Said = list[Episode | Decision]
 
 
@@ -54,7 +55,7 @@ def replay(tmp_path: Path) -> Callable[..., tuple[Said, Backtest]]:
     """Write a table as Parquet, replay it as model `fraud`."""
 
     def run(
-        table: pd.DataFrame, overrides: Overrides = Overrides(), *, name: str = "history.parquet", **model: Any
+        table: pd.DataFrame, overrides: Overrides = AS_CONFIGURED, *, name: str = "history.parquet", **model: Any
     ) -> tuple[Said, Backtest]:
         config: Config = parse_config({"models": {"fraud": SETTINGS | model}}, "a test")
         path = tmp_path / name
@@ -174,7 +175,8 @@ def test_after_a_deploy_the_new_version_is_judged_by_itself(replay: Replay) -> N
     table["version"] = np.where(np.arange(len(table)) < REFERENCE + 3500, "1", "2")
     table["role"] = "champion"
     said, _ = replay(table)
-    [opened, closed] = said
+    closed = said[-1]
+    assert len(said) == 2
     assert isinstance(closed, Episode)
     assert (closed.version, closed.closed is not None and at(3500) <= closed.closed <= at(3550)) == ("1", True)
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tenure_agent.builder import Rows, build_reference
 from tenure_agent.config import Config, parse_config
-from tenure_agent.metrics import Metrics
-from tenure_agent.reference import build_reference
-from tenure_agent.retention import Retention
 from tenure_agent.evidence import Evidence, Labelled
+from tenure_agent.metrics import Metrics
+from tenure_agent.retention import Retention
 from tenure_agent.store import Database, expiry, outcomes, predictions, references
 from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.database import Cursor
@@ -64,7 +64,7 @@ def day(put: Put, batch: Batch, database: Database, catalogue: Catalogue) -> Cal
         scores = {"prediction": [i / 10 for i in range(10)]}
         put(batch({"x": [0.5] * 10}, ids=names, start=number * DAY, outputs=scores, version=version))
         if referenced:
-            of = build_reference("fraud", version, {("feature", "x"): np.arange(10.0)})
+            of = build_reference("fraud", version, Rows({("feature", "x"): np.arange(10.0)}))
             at = catalogue.models["fraud"].versions[version]
             database.write(lambda cursor: references.save(cursor, 1, at, of, 0)).result()
 

@@ -95,7 +95,7 @@ def _sorted(
     connection: duckdb.DuckDBPyConnection, data: Path, names: Mapping[str, str], label_delay: int, folder: Path
 ) -> History:
     reader = "read_parquet(?)" if data.suffix in {".parquet", ".pq"} else "read_csv(?, sample_size = -1)"
-    connection.execute(f"CREATE VIEW given AS SELECT * FROM {reader}".replace("?", _text(str(data))))  # noqa: S608
+    connection.execute(f"CREATE VIEW given AS SELECT * FROM {reader}".replace("?", _text(str(data))))
     types = {str(name): str(kind) for name, kind, *_ in connection.execute("DESCRIBE given").fetchall()}
     found = _found(types, names)
     plain = {name: quoted(column) for name, column in found.items()}
@@ -113,11 +113,11 @@ def _sorted(
     ]
     file = folder / "history.parquet"
     connection.execute(
-        f"COPY (SELECT {', '.join(_chosen(plain, types, found, columns, label_delay))} "  # noqa: S608
+        f"COPY (SELECT {', '.join(_chosen(plain, types, found, columns, label_delay))} "
         f"FROM (SELECT *, row_number() OVER () AS {quoted(_NUMBER)} FROM given) ORDER BY 1, {quoted(_NUMBER)}) "
         f"TO {_text(str(file))} (FORMAT parquet, COMPRESSION uncompressed, ROW_GROUP_SIZE {ROW_GROUP})"
     )
-    connection.execute(f"CREATE VIEW sorted AS SELECT * FROM read_parquet({_text(str(file))})")  # noqa: S608
+    connection.execute(f"CREATE VIEW sorted AS SELECT * FROM read_parquet({_text(str(file))})")
     live, first, last, labels = one(
         connection.execute(
             "SELECT count(*), min(time), max(time), "
