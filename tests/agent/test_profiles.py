@@ -13,8 +13,8 @@ import pytest
 
 from tenure.testing import ManualClock
 from tenure_agent import profiles as profiles_module
-from tenure_agent.config import Config, parse_config
 from tenure_agent.builder import Rows, build_reference
+from tenure_agent.config import Config, parse_config
 from tenure_agent.profiles import MINUTE, Profiles, read_column
 from tenure_agent.reference import Reference
 from tenure_agent.store import Database, outcomes, summaries

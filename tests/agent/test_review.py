@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from tenure.testing import ManualClock
+from tenure_agent.builder import Rows, build_reference
 from tenure_agent.config import parse_config
 from tenure_agent.metrics import Metrics
 from tenure_agent.records import Level, Trigger, Urgency
-from tenure_agent.builder import Rows, build_reference
 from tenure_agent.review import Review, Reviewer
 from tenure_agent.store import Database, decisions, verdicts
 from tenure_agent.store.catalogue import Catalogue

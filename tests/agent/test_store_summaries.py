@@ -126,7 +126,7 @@ def said(database: Database, catalogue: Catalogue, write: Run) -> Callable[..., 
     write(lambda c: catalogue.version(c, model, "1", 1))
 
     def keep(one: Verdict, alone: Level = OK) -> None:
-        write(lambda c: verdicts.append(c, 1, 1, one, alone))
+        write(lambda c: verdicts.append(c, 1, 1, [(one, alone)]))
 
     return keep
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tenure_agent.records import Window
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.predictions import one
 from tenure_agent.summary import Summary
