@@ -29,7 +29,7 @@ class Null:
     moved_newest, missing_newest
         Of stretches as long as the newest part of a window.
     together
-        The largest mean of `moved` over columns.
+        float64 (2): the largest means over columns, of whole windows and of such stretches.
     absent
         The longest run of rows in which a column was nearly always missing.
     windows
@@ -40,7 +40,7 @@ class Null:
     missing: Array
     moved_newest: Array
     missing_newest: Array
-    together: float
+    together: Array
     absent: Array
     windows: float
 
@@ -75,7 +75,7 @@ class Nulls:
         windows = self._reference.rows / max(rows, 1)
         if n < 2 * ENOUGH or not columns:
             zero = np.zeros(columns)
-            return Null(zero, zero, zero, zero, 0.0, zero, 0.0)
+            return Null(zero, zero, zero, zero, np.zeros(2), zero, 0.0)
         per_block = self._reference.rows / n
         width = min(max(1, round(rows / per_block)), n // ENOUGH)
         part = min(max(1, round(newest / per_block)), width)
@@ -96,11 +96,11 @@ class Nulls:
             moved, missing = distances(window, rest, coarse), missing_moves(window, rest, coarse)
             return moved.max(0), missing.max(0), float(moved.mean(1).max())
 
-        moved, missing, together = largest(width)
-        moved_newest, missing_newest, _ = largest(part)
+        moved, missing, whole = largest(width)
+        moved_newest, missing_newest, newest = largest(part)
         gone = coarse.shares(blocks)[:, coarse.missing] >= GONE
         absent = _runs(gone) * self._reference.rows / n
-        return Null(moved, missing, moved_newest, missing_newest, together, absent, 0.0)
+        return Null(moved, missing, moved_newest, missing_newest, np.array([whole, newest]), absent, 0.0)
 
 
 def _runs(gone: Array) -> Array:

@@ -29,7 +29,7 @@ class Step:
     moved, missing, moved_newest, missing_newest, absent
         float64 (columns): what the window that ends with it showed; `absent` in blocks. Empty where it was not judged.
     together
-        The mean of `moved` over columns.
+        float64 (2): the means of `moved` and of `moved_newest` over columns.
     score
         1 and more: a surprise. NaN where the window held too few rows.
     critical
@@ -43,7 +43,7 @@ class Step:
     moved_newest: Array
     missing_newest: Array
     absent: Array
-    together: float
+    together: Array
     score: float
     critical: bool
 
@@ -51,7 +51,13 @@ class Step:
     def unjudged(cls, block: int, counts: Array, critical: bool) -> Step:
         """A block whose window held too few rows."""
         nothing = np.empty(0)
-        return cls(block, counts, nothing, nothing, nothing, nothing, nothing, 0.0, np.nan, critical)
+        return cls(block, counts, nothing, nothing, nothing, nothing, nothing, nothing, np.nan, critical)
+
+    @property
+    def readings(self) -> Array:
+        """All of them in one row."""
+        five = (self.moved, self.missing, self.moved_newest, self.missing_newest, self.absent)
+        return np.concatenate((*five, self.together))
 
     @property
     def judged(self) -> bool:
@@ -69,7 +75,7 @@ class Past:
 
     def __init__(self, columns: int, bins: int) -> None:
         self._counts = Ring(LONGEST + 2 * WINDOW, bins, np.int64)
-        self._readings = Ring(KEPT, 5 * columns + 1, np.float32)
+        self._readings = Ring(KEPT, 5 * columns + 2, np.float32)
         self._columns = columns
         self.scores: list[float] = []
         self.critical = False
@@ -85,8 +91,7 @@ class Past:
             return
         self.judged += 1
         self.absent = step.absent
-        readings = (step.moved, step.missing, step.moved_newest, step.missing_newest, step.absent, [step.together])
-        self._readings.append(np.concatenate(readings))
+        self._readings.append(step.readings)
         self.scores = [*self.scores[1 - WINDOW :], step.score]
         self.critical = step.critical
 
@@ -109,8 +114,8 @@ class Past:
         found: Array = blocks.sum(0) + tail * (length - len(blocks))
         return found
 
-    def learnt(self, length: int) -> tuple[Array, float]:
-        """The largest readings (5, columns) of windows old enough to be known, and the largest mean of `moved`.
+    def learnt(self, length: int) -> tuple[Array, Array]:
+        """The largest readings (5, columns) of windows old enough to be known, and the largest `together` (2).
 
         Parameters
         ----------
@@ -120,9 +125,9 @@ class Past:
         readings = self._readings.newest()
         known = readings[: max(len(readings) - LAG + 1, 0)][-length:]
         if not len(known):
-            return np.zeros((5, self._columns)), 0.0
+            return np.zeros((5, self._columns)), np.zeros(2)
         largest = known.max(0).astype(np.float64)
-        return largest[:-1].reshape(5, self._columns), float(largest[-1])
+        return largest[:-2].reshape(5, self._columns), largest[-2:]
 
 
 class Ring:

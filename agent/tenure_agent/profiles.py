@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +22,12 @@ from tenure_agent.bins import CATEGORICAL, as_texts
 from tenure_agent.builder import Rows, build_reference
 from tenure_agent.checks.drift import Settings
 from tenure_agent.config import Config
+from tenure_agent.evidence import Evidence
+from tenure_agent.model_config import DriftConfig, ModelConfig
 from tenure_agent.past import WINDOW, Step
 from tenure_agent.records import MICROS, Verdict
 from tenure_agent.reference import Reference
-from tenure_agent.store import Database, outcomes, predictions, references, summaries
+from tenure_agent.store import Database, predictions, references, summaries
 from tenure_agent.store import steps as steps_store
 from tenure_agent.store.catalogue import Column, Model
 from tenure_agent.store.database import Cursor
@@ -37,6 +39,7 @@ from tenure_agent.track import Track
 
 logger = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
+T = TypeVar("T")
 
 MINUTE, HOUR = 60 * MICROS, 3600 * MICROS
 CHUNK_VALUES = 1 << 19  # read at a time: they take eight bytes each, several times over
@@ -54,24 +57,25 @@ class Profiles:
 
     Parameters
     ----------
-    coarse
-        Summarise by blocks of a window, not by minutes: for a replay, whose summaries nobody asks for later.
+    replay
+        Nobody looks at it later or takes it up again: summarise by blocks of a window, not by minutes, keep summaries and
+        steps in memory only, and measure nothing where nothing surprises.
     """
 
-    def __init__(self, database: Database, config: Config, clock: Callable[[], int], *, coarse: bool = False) -> None:
+    def __init__(self, database: Database, config: Config, clock: Callable[[], int], *, replay: bool = False) -> None:
         self._database = database
         self._config = config
         self._clock = clock
-        self._coarse = coarse
+        self._replay = replay
         self._settle = SETTLE if config.clock == "wall" else 0
         self._known: dict[tuple[int, int], Reference] = {}
         self._tracks: dict[tuple[int, int], Track] = {}
 
-    async def reference(self, model: Model, version: int) -> Reference | None:
-        """A version's reference; None while there are too few rows to take it from."""
+    async def reference(self, model: Model, version: int, now: int) -> Reference | None:
+        """A version's reference at an event time; None while there are too few rows to take it from."""
         key = model.number, version
         if key not in self._known:
-            found = await self._database.async_read(lambda cursor: self._find(cursor, model, version))
+            found = await self._database.async_read(lambda cursor: self._find(cursor, model, version, now))
             if found is None:
                 return None
             reference, fresh = found
@@ -82,7 +86,7 @@ class Profiles:
             self._known[key] = reference
         return self._known[key]
 
-    def _find(self, cursor: Cursor, model: Model, version: int) -> tuple[Reference, bool] | None:
+    def _find(self, cursor: Cursor, model: Model, version: int, now: int) -> tuple[Reference, bool] | None:
         """A reference, and whether it is new to the store."""
         stored = references.newest(cursor, model.number, version)
         settings = self._config.model(model.name).reference
@@ -95,14 +99,11 @@ class Profiles:
                     return configured, True
         if stored is not None:
             return stored, False
-        if predictions.count_rows(cursor, model, version) < settings.first_rows:
+        if predictions.count_rows(cursor, model, version, now) < settings.first_rows:
             return None
         columns = list(model.columns.values())
-        rows = predictions.first_rows(cursor, model, version, settings.first_rows, columns)
-        declared = dict(self._config.model(model.name).columns)
-        for column in columns:
-            if column.kinds == {"DATETIME"}:
-                declared.setdefault(column.name, "ignore")  # time always moves on
+        rows = predictions.first_rows(cursor, model, version, settings.first_rows, columns, now)
+        declared = declared_columns(model, self._config.model(model.name))
         values = {(column.part, column.name): read_column(column, rows) for column in columns}
         told = f"the first {settings.first_rows:,} live rows"
         span = (int(rows["time"].min()), int(rows["time"].max()))
@@ -115,16 +116,11 @@ class Profiles:
         summaries.reset(cursor, model.number, version)
         steps_store.reset(cursor, model.number, version)
 
-    async def learn_losses(self, model: Model, version: int, reference: Reference, now: int) -> Reference:
+    async def learn_losses(self, model: Model, version: int, reference: Reference, found: Evidence) -> Reference:
         """A reference without losses takes them from the version's own first labels, once there are enough."""
-
-        def first_labels(cursor: Cursor) -> outcomes.Labelled:
-            return outcomes.labelled(cursor, model, version, since=0, known=now, newest=10 * PROFILE_ROWS)
-
-        found = await self._database.async_read(first_labels)
         if len(found) < MIN_PROFILE_ROWS:
             return reference
-        said, true = found.predictions[:PROFILE_ROWS], found.labels[:PROFILE_ROWS]
+        said, true = found.first(PROFILE_ROWS)
         task = self._config.model(model.name).task or losses.task_of(said, true)
         reference = replace(reference, losses=losses.profile_losses(task, said, true))
         await self._database.async_write(
@@ -134,21 +130,29 @@ class Profiles:
         return reference
 
     async def judge(
-        self, model: Model, version: int, reference: Reference, now: int
+        self, model: Model, version: int, reference: Reference, now: int, newest: int
     ) -> list[tuple[Verdict, Step]] | None:
-        """Summarise what is new, and judge every block that is over at an event time; None while no window is known."""
-        track = await self._track(model, version, reference)
+        """Summarise what is new, and judge every block that is over; None while no window is known.
+
+        Parameters
+        ----------
+        now
+            Event time.
+        newest
+            The ingest number up to which rows are looked at.
+        """
+        track = await self._track(model, version, reference, now)
         if track is None:
             return None
-        while await self._advance(model, version, track):
-            pass
+        while track.upto < newest:
+            await self._advance(model, version, track, newest)
         drift = self._config.model(model.name).drift
         window = dt.timedelta(microseconds=track.length * WINDOW)
         _, needed = wanted_rows(drift.min_rows, reference.rows)
-        settings = Settings(needed, margin_of(drift.false_alarms.windows(window)))
-        done = await asyncio.to_thread(lambda: list(track.judge(now - self._settle, settings)))
+        settings = Settings(needed, margin_of(drift.false_alarms.windows(window)), self._replay)
+        done = await self._apart(lambda: list(track.judge(now - self._settle, settings)))
         steps = [step for _, step in done]
-        if steps:
+        if steps and not self._replay:
             await self._database.async_write(
                 lambda cursor: steps_store.append(cursor, model.number, version, reference.hash, track.length, steps)
             )
@@ -163,53 +167,50 @@ class Profiles:
         seen = summary.seen.tolist()
         return {c.name: m / n for c, m, n in zip(columns, summary.missing.tolist(), seen, strict=True) if n}
 
-    async def _track(self, model: Model, version: int, reference: Reference) -> Track | None:
+    async def _track(self, model: Model, version: int, reference: Reference, now: int) -> Track | None:
         key = model.number, version
         known = self._tracks.get(key)
         if known is None or known.reference.hash != reference.hash:
-            found = await self._database.async_read(lambda cursor: self._resume(cursor, model, version, reference))
+            found = await self._database.async_read(lambda cursor: self._resume(cursor, model, version, reference, now))
             if found is None:
                 return None
             self._tracks[key] = known = found
         return known
 
-    def _resume(self, cursor: Cursor, model: Model, version: int, reference: Reference) -> Track | None:
+    def _resume(self, cursor: Cursor, model: Model, version: int, reference: Reference, now: int) -> Track | None:
         """A version's track as it was left, or a new one."""
-        length = self._length(cursor, model, version, reference)
+        length = self._length(cursor, model, version, reference, now)
         if length is None:
             return None
         steps = steps_store.newest(cursor, model.number, version, reference.hash, length)
         track = Track(reference, length, steps)
+        track.upto = summaries.watermark(cursor, model.number, version)
         since = 0 if track.past.next is None else (track.past.next - WINDOW) * length
         for time, blob in summaries.since(cursor, model.number, version, CHAMPION, reference.hash, since):
             track.add(time, Summary.from_bytes(blob, reference.layout))
         return track
 
-    def _length(self, cursor: Cursor, model: Model, version: int, reference: Reference) -> int | None:
+    def _length(self, cursor: Cursor, model: Model, version: int, reference: Reference, now: int) -> int | None:
         """Of a block in microseconds: a tenth of the window that is configured, was chosen before, or holds enough rows."""
         drift = self._config.model(model.name).drift
         if drift.window is not None:
-            length = -(-drift.window // dt.timedelta(microseconds=WINDOW))
-            unit = HOUR if length >= HOUR else MINUTE if length >= MINUTE else 1  # in whole buckets of summaries
-            return -(-length // unit) * unit
+            return block_length(drift, reference.rows, 0, 0)
         known = steps_store.length(cursor, model.number, version, reference.hash)
         if known is not None:
             return known
         rows, span = reference.rows, reference.span[1] - reference.span[0]
         if not span:
-            rows, span = predictions.extent(cursor, model, version)
+            rows, span = predictions.extent(cursor, model, version, now)
             if rows < drift.min_rows:
                 return None
-        wanted, _ = wanted_rows(drift.min_rows, reference.rows)
-        blocks = -(-round(span * wanted / max(rows, 1)) // (MINUTE * WINDOW))  # of whole minutes
-        return min(max(blocks, SHORTEST_BLOCK), LONGEST_BLOCK) * MINUTE
+        return block_length(drift, reference.rows, rows, span)
 
-    async def _advance(self, model: Model, version: int, track: Track) -> bool:
-        """Summarise the next rows that are not summarised yet; False when there were none."""
+    async def _advance(self, model: Model, version: int, track: Track, newest: int) -> None:
+        """Summarise the next rows that are not summarised yet."""
         reference = track.reference
 
         def read(cursor: Cursor) -> tuple[int, dict[str, Array]]:
-            after, columns = summaries.watermark(cursor, model.number, version), needed(model, reference)
+            after, columns = track.upto, needed(model, reference)
             upto = predictions.batch_bounds(cursor, model, after, max(1, CHUNK_VALUES // (len(columns) + 2)))
             if upto == after:
                 return after, {}
@@ -217,19 +218,47 @@ class Profiles:
 
         upto, rows = await self._database.async_read(read)
         if not rows:
-            return False
+            track.upto = newest
+            return
         span = self._bucket(track)
-        found = await asyncio.to_thread(lambda: list(_summaries(model, reference, rows, span)))
-        await self._database.async_write(
-            lambda cursor: summaries.append(cursor, model.number, version, reference.hash, span, upto, found)
-        )
+        found = await self._apart(lambda: list(_summaries(model, reference, rows, span)))
+        if not self._replay:
+            await self._database.async_write(
+                lambda cursor: summaries.append(cursor, model.number, version, reference.hash, span, upto, found)
+            )
+        track.upto = upto
         for role, time, summary in found:
             if role == CHAMPION:
                 track.add(time, summary)
-        return True
+
+    async def _apart(self, work: Callable[[], T]) -> T:
+        return work() if self._replay else await asyncio.to_thread(work)
 
     def _bucket(self, track: Track) -> int:
-        return track.length if self._coarse or track.length % MINUTE else MINUTE
+        return track.length if self._replay or track.length % MINUTE else MINUTE
+
+
+def declared_columns(model: Model, config: ModelConfig) -> dict[str, str]:
+    """Column name → what it is to be taken for."""
+    times = {column.name: "ignore" for column in model.columns.values() if column.kinds == {"DATETIME"}}
+    return times | dict(config.columns)  # time always moves on
+
+
+def block_length(drift: DriftConfig, reference_rows: int, rows: int, span: int) -> int:
+    """Microseconds of one block: a tenth of the window that is configured, or of the shortest that holds enough rows.
+
+    Parameters
+    ----------
+    rows, span
+        So many rows came in so many microseconds.
+    """
+    if drift.window is not None:
+        length = -(-drift.window // dt.timedelta(microseconds=WINDOW))
+        unit = HOUR if length >= HOUR else MINUTE if length >= MINUTE else 1  # in whole buckets of summaries
+        return int(-(-length // unit) * unit)
+    wanted, _ = wanted_rows(drift.min_rows, reference_rows)
+    minutes = -(-round(span * wanted / max(rows, 1)) // (MINUTE * WINDOW))
+    return min(max(minutes, SHORTEST_BLOCK), LONGEST_BLOCK) * MINUTE
 
 
 def wanted_rows(min_rows: int, reference: int) -> tuple[float, int]:

@@ -9,29 +9,27 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import logging
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from tenure.errors import TenureError
-from tenure_agent import losses
+from tenure_agent.appraisal import Appraiser, failed
 from tenure_agent.checks import drift as drift_check
 from tenure_agent.checks import performance as performance_check
 from tenure_agent.config import Config
-from tenure_agent.episodes import settle
-from tenure_agent.measures import LOWER_IS_BETTER, default_metric
+from tenure_agent.evidence import Evidence
+from tenure_agent.labels import Labels
 from tenure_agent.memory import give_back
 from tenure_agent.metrics import Metrics
 from tenure_agent.model_config import ModelConfig
-from tenure_agent.policy import Situation, decide
-from tenure_agent.profiles import Profiles
+from tenure_agent.policy import ALARMING, Situation, decide
+from tenure_agent.profiles import PROFILE_ROWS, Profiles
 from tenure_agent.records import MICROS, Action, Decision, Level, Verdict, Window
 from tenure_agent.reference import Reference
 from tenure_agent.scheduler import schedule_due
 from tenure_agent.store import Database, decisions, outcomes, predictions, verdicts
 from tenure_agent.store.catalogue import Catalogue, Model
 from tenure_agent.store.database import Cursor
-from tenure_agent.store.outcomes import Labelled
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +37,6 @@ MOST_LABELS = 16_000
 ENOUGH_LABELS = 8000
 FAST_LABELS = 1_000_000
 LABEL_HORIZON = 60 * 24 * 3600 * MICROS
-UNJUDGED = frozenset({Level.INSUFFICIENT_DATA, Level.ERROR})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +50,24 @@ class Past:
     new_rows: int
 
 
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What one review found.
+
+    Parameters
+    ----------
+    drift, performance
+        As they stand now.
+    said
+        What is new, oldest first: blocks judged at one review can say several things.
+    """
+
+    drift: Verdict
+    performance: Verdict
+    said: Sequence[Verdict]
+    decision: Decision | None
+
+
 class Reviewer:
     """Reviews models one at a time.
 
@@ -60,6 +75,8 @@ class Reviewer:
     ----------
     clock
         Wall time in microseconds since 1970 UTC, kept with decisions.
+    replay
+        Nobody looks at it later: no metrics, no verdicts kept but alarms; see also `Profiles`.
     """
 
     def __init__(
@@ -69,44 +86,56 @@ class Reviewer:
         config: Config,
         metrics: Metrics,
         clock: Callable[[], int],
+        *,
+        replay: bool = False,
     ) -> None:
         self._database = database
         self._catalogue = catalogue
         self._config = config
         self._metrics = metrics
         self._clock = clock
+        self._replay = replay
         self._lock = asyncio.Lock()  # two at once would count rows twice, and decide twice
-        self._histories: dict[tuple[int, int], deque[tuple[Level, Level]]] = {}  # of performance
+        self._appraiser = Appraiser(config)
         self._said: dict[tuple[int, int], Verdict] = {}  # of drift, newest
-        self.profiles = Profiles(database, config, clock)
+        self._enough: dict[tuple[int, int], int] = {}  # labels that span what the performance check looks at
+        self._evidence = Labels()
+        self._only: dict[int, int] = {}  # what was found to be in service when last looked, by model
+        self.profiles = Profiles(database, config, clock, replay=replay)
 
-    async def review(self, name: str, now: int) -> list[Verdict]:
-        """Check a model at an event time; keep the verdicts and the decision they lead to."""
+    async def review(self, name: str, now: int) -> Review | None:
+        """Check a model at an event time; keep the verdicts and the decision they lead to. None: nothing is served yet."""
         async with self._lock:
             try:
                 return await self._review(name, now)
             finally:
                 await asyncio.to_thread(give_back)
 
-    async def _review(self, name: str, now: int) -> list[Verdict]:
+    async def _review(self, name: str, now: int) -> Review | None:
         started = asyncio.get_running_loop().time()
         model, config = self._catalogue.models[name], self._config.model(name)
-        version = await self._database.async_read(lambda cursor: predictions.champion(cursor, model, now))
-        if version is None:
-            return []
+        revision = self._database.revision
+        served = await self._database.async_read(lambda cursor: self._served(cursor, model, now, revision))
+        if served is None:
+            return None
+        version, labelled = served
         reference, broken = None, ""
         try:
-            reference = await self.profiles.reference(model, version)
+            reference = await self.profiles.reference(model, version, now)
         except TenureError as error:
             logger.exception("the reference of %(model)s cannot be used", {"model": name})
             broken = str(error)
-        labelled = await self._database.async_read(lambda cursor: self._labels(cursor, model, version, now))
         if reference is not None and not reference.losses:
-            reference = await self.profiles.learn_losses(model, version, reference, now)
+            first = await self._database.async_read(
+                lambda cursor: self._evidence.look(
+                    cursor, model, version, since=0, known=now, newest=10 * PROFILE_ROWS, revision=revision
+                )
+            )
+            reference = await self.profiles.learn_losses(model, version, reference, first)
         before = self._said.get((model.number, version))
         judged = await self._drift(model, version, reference, now, broken)
         drift = judged[-1]
-        performance, performance_alone, emergency = self._performance(model, version, reference, labelled, now)
+        performance, performance_alone, emergency = self._appraiser.appraise(model, version, reference, labelled, now)
         decision = None
         retrain = config.retrain
         if Level.CRITICAL in {drift.level, performance.level} or retrain.schedule or retrain.new_rows:
@@ -128,36 +157,59 @@ class Reviewer:
             decision = decide(situation)
         news = [(verdict, verdict.level) for verdict in judged if verdict is not before]
         said = [*news, (performance, performance_alone)]
-        await self._database.async_write(lambda cursor: self._keep(cursor, model, version, said, decision))
-        if performance_alone not in UNJUDGED:
-            self._histories[model.number, version].append((performance_alone, performance.level))
-        for verdict, _ in said:
+        kept = [pair for pair in said if pair[0].level in ALARMING] if self._replay else said
+        if kept or decision is not None:
+            earlier = self._database.revision
+            await self._database.async_write(lambda cursor: self._keep(cursor, model, version, kept, decision))
+            self._evidence.wrote(earlier)
+        self._appraiser.note(model, version, performance_alone, performance.level)
+        if not self._replay:
+            self._show([verdict for verdict, _ in said], len(labelled), decision)
+        self._metrics.check_seconds.observe(asyncio.get_running_loop().time() - started)
+        return Review(drift, performance, [verdict for verdict, _ in said], decision)
+
+    def _show(self, said: Sequence[Verdict], labels: int, decision: Decision | None) -> None:
+        name, version = said[-1].model, said[-1].version
+        for verdict in said:
             self._metrics.show_verdict(verdict)
-        self._metrics.labels.labels(*self._metrics.known(name, drift.version)).set(len(labelled))
+        self._metrics.labels.labels(*self._metrics.known(name, version)).set(labels)
         if decision is not None:
             self._metrics.show_decision(decision)
             made = {"decision": decision.id, "action": decision.action, "model": name, "trigger": decision.trigger}
             logger.info("decision %(decision)s: %(action)s %(model)s because of %(trigger)s", made)
-        self._metrics.check_seconds.observe(asyncio.get_running_loop().time() - started)
-        return [drift, performance]
 
-    def _labels(self, cursor: Cursor, model: Model, version: int, now: int) -> Labelled:
-        """The newest labelled predictions; the histories of a version's checks on its first review."""
-        config = self._config.model(model.name)
-        depth = config.performance.open_after + config.quiet_checks
-        if (model.number, version) not in self._histories:
-            found = verdicts.recent(cursor, model.number, version, performance_check.CHECK, depth)
-            self._histories[model.number, version] = deque(found, maxlen=depth)
+    def _served(self, cursor: Cursor, model: Model, now: int, revision: int) -> tuple[int, Evidence] | None:
+        """The version in service, and its labels."""
+        version = self._only.get(model.number) if len(model.versions) == 1 else None
+        if version is None or not self._evidence.current(model, version, revision):
+            version = predictions.champion(cursor, model, now)
+        if version is None:
+            return None
+        self._only[model.number] = version
+        self._appraiser.recall(cursor, model, version)
+        return version, self._labels(cursor, model, version, now, revision)
+
+    def _labels(self, cursor: Cursor, model: Model, version: int, now: int, revision: int) -> Evidence:
+        """The newest labelled predictions."""
+        config, key = self._config.model(model.name), (model.number, version)
         span = _micros(config.performance.window) * 4 + _micros(config.performance.label_delay)
-        labelled = outcomes.labelled(cursor, model, version, since=now - span, known=now, newest=MOST_LABELS)
+        newest = self._enough.get(key, MOST_LABELS)
+        labelled = self._evidence.look(
+            cursor, model, version, since=now - span, known=now, newest=newest, revision=revision
+        )
         if len(labelled) < ENOUGH_LABELS and span < LABEL_HORIZON:  # a slow stream: look further back
             since = now - LABEL_HORIZON
-            labelled = outcomes.labelled(cursor, model, version, since=since, known=now, newest=MOST_LABELS)
+            labelled = self._evidence.look(
+                cursor, model, version, since=since, known=now, newest=newest, revision=revision
+            )
         window = now - _micros(config.performance.window)
-        if len(labelled) == MOST_LABELS and labelled.known[0] > window:  # a fast stream: they must span the window
+        if len(labelled) == newest < FAST_LABELS and labelled.known[0] > window:  # a fast stream: they must span it
             newest = performance_check.newest_needed(outcomes.count_known(cursor, model, window, now))
-            newest = min(newest, FAST_LABELS)
-            labelled = outcomes.labelled(cursor, model, version, since=now - span, known=now, newest=newest)
+            self._enough[key] = newest = min(max(newest, MOST_LABELS), FAST_LABELS)
+            labelled = self._evidence.look(
+                cursor, model, version, since=now - span, known=now, newest=newest, revision=revision
+            )
+        self._evidence.forget(model, version, newest)
         return labelled
 
     def _past(self, cursor: Cursor, model: Model, version: int, config: ModelConfig, now: int) -> Past:
@@ -187,10 +239,11 @@ class Reviewer:
             needed = self._config.model(model.name).reference.first_rows
             return plain(Level.INSUFFICIENT_DATA, f"no reference yet: it is taken from the first {needed:,} rows")
         try:
-            judged = await self.profiles.judge(model, version, reference, now)
+            newest = self._evidence.newest(model, version)
+            judged = await self.profiles.judge(model, version, reference, now, newest)
         except Exception as error:
             logger.exception("the drift check of %(model)s failed", {"model": model.name})
-            return plain(Level.ERROR, _failed(error))
+            return plain(Level.ERROR, failed(error))
         if judged is None:
             return plain(Level.INSUFFICIENT_DATA, "too few rows yet to tell how long a window must be")
         said = [replace(verdict, model=model.name, version=name) for verdict, _ in judged]
@@ -199,60 +252,13 @@ class Reviewer:
         if not said:
             return [before] if before else plain(Level.INSUFFICIENT_DATA, "no block of a window is over yet")
         self._said[key] = said[-1]
-        for column, share in self.profiles.missing(model, version).items():
+        for column, share in self.profiles.missing(model, version).items() if not self._replay else ():
             self._metrics.show_missing(model.name, name, column, share)
         return [
             verdict
             for last, verdict in zip([before, *said], said, strict=False)
             if verdict is said[-1] or last is None or last.level is not verdict.level
         ]
-
-    def _performance(
-        self, model: Model, version: int, reference: Reference | None, found: Labelled, now: int
-    ) -> tuple[Verdict, Level, bool]:
-        config = self._config.model(model.name)
-        settings = config.performance
-        window = Window(now - _micros(settings.window), now)
-        name = model.version_name(version)
-        task = config.task or losses.task_of(found.predictions, found.labels)
-        metric = settings.metric or default_metric(task)
-        try:
-            verdict = performance_check.check_performance(
-                model.name,
-                name,
-                reference.losses if reference is not None else (),
-                found.predictions,
-                found.labels,
-                found.known,
-                window,
-                tolerance=settings.tolerance,
-                min_labels=settings.min_labels,
-                metric=metric,
-                minimum=settings.minimum,
-            )
-        except Exception as error:
-            logger.exception("the performance check of %(model)s failed", {"model": model.name})
-            failed = Verdict(model.name, name, performance_check.CHECK, Level.ERROR, _failed(error), window, len(found))
-            return failed, Level.ERROR, False
-        if verdict.level is not Level.INSUFFICIENT_DATA and _past(metric, verdict.measures[metric], settings.emergency):
-            return replace(verdict, level=Level.CRITICAL), Level.CRITICAL, True
-        return self._settled(model, version, verdict, config), verdict.level, False
-
-    def _settled(self, model: Model, version: int, verdict: Verdict, config: ModelConfig) -> Verdict:
-        """The verdict people see: its level after episodes, and a reason that says where level and check differ."""
-        if verdict.level in UNJUDGED:
-            return verdict
-        history = self._histories[model.number, version]
-        before = history[-1][1] if history else Level.OK
-        open_after, close_after = config.performance.open_after, config.quiet_checks
-        alone = [*(alone for alone, _ in history), verdict.level]
-        level = settle(alone, before, open_after=open_after, close_after=close_after)
-        reason = verdict.reason
-        if level is Level.OK and verdict.level is not Level.OK:
-            reason = f"not confirmed yet by {open_after} of {open_after + 1} checks: {reason}"
-        elif level is not Level.OK and verdict.level is Level.OK:
-            reason = f"{reason} now; closes after {close_after} quiet checks"
-        return replace(verdict, level=level, reason=reason)
 
     def _keep(
         self,
@@ -262,16 +268,10 @@ class Reviewer:
         said: list[tuple[Verdict, Level]],
         decision: Decision | None,
     ) -> None:
-        for verdict, alone in said:
-            verdicts.append(cursor, model.number, version, verdict, alone)
+        verdicts.append(cursor, model.number, version, said)
         if decision is not None:
             state = decisions.PENDING if self._config.control.url else decisions.RECORDED
             decisions.save(cursor, model.number, version, decision, self._clock(), state)
-
-
-def _failed(error: Exception) -> str:
-    """A library's own words may quote a value."""
-    return f"the check failed: {type(error).__name__}, see the agent's log"
 
 
 def _still_open(past: Past, config: ModelConfig, now: int) -> bool:
@@ -280,12 +280,6 @@ def _still_open(past: Past, config: ModelConfig, now: int) -> bool:
     if decided is None:
         return False
     return now - max(decided, past.last_critical or 0) < _micros(config.retrain.cooldown)
-
-
-def _past(metric: str, value: float, emergency: float | None) -> bool:
-    if emergency is None:
-        return False
-    return value > emergency if metric in LOWER_IS_BETTER else value < emergency
 
 
 def _micros(duration: dt.timedelta) -> int:

@@ -50,7 +50,7 @@ class Surprise:
     moved_newest: Array
     missing_newest: Array
     absent: Array
-    together: float
+    together: Array
     columns: Array
     needed: Array
     all_of_them: float
@@ -94,7 +94,7 @@ def surprise(
     among the reference's own windows and L among live ones more than three windows old, g(x) = x/√(1-x²): a column scores
     g(A)/max(margin·g(max(N, L)), 0.15), but no more than its newest part does at margin 1. The share of missing values
     likewise (floor 0.10); a run of blocks without a value over twice the longest known; and the mean of A over all
-    columns, at half the margin (floor 0.08).
+    columns, at half the margin (floor 0.08), its newest part likewise.
     """
     share = float(window.sum()) / WINDOW / max(float(reference.sum()), 1.0)  # of the reference's rows, a block
     length = min(max(round(1 / max(share, 1e-9)), SHORTEST), LONGEST)
@@ -104,7 +104,7 @@ def surprise(
     missing, missing_newest = missing_moves(both, against, coarse).min(1)
     gone = (coarse.shares(block)[coarse.missing] >= GONE) | (coarse.sums(block) == 0)
     absent = (past.absent + 1) * gone
-    together = float(moved.mean()) if len(moved) else 0.0
+    together = np.array([one.mean() if len(one) else 0.0 for one in (moved, moved_newest)])
     learnt, learnt_together = past.learnt(MEMORY * length)
     bar = np.maximum(margin * stretched(np.maximum(null.moved, learnt[0])), MOVED_FLOOR)
     scores = np.minimum(
@@ -118,7 +118,8 @@ def surprise(
     per_block = max(float(window.sum()) / max(len(coarse), 1) / WINDOW, 1.0)
     runs = absent / np.maximum(ABSENT_MARGIN * np.maximum(null.absent / per_block, learnt[4]), WINDOW)
     columns = np.maximum.reduce([scores, holes, runs])
-    all_of_them = together / max(TOGETHER_MARGIN * margin * max(null.together, learnt_together), TOGETHER_FLOOR)
+    own_together = np.maximum(null.together, learnt_together) * np.array([TOGETHER_MARGIN * margin, 1.0])
+    all_of_them = float((together / np.maximum(own_together, TOGETHER_FLOOR)).min())
     return Surprise(
         moved, missing, moved_newest, missing_newest, absent, together, columns, unstretched(bar), all_of_them
     )

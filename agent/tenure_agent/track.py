@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from tenure_agent.bins import Array
 from tenure_agent.checks.drift import Newest, Settings, check_drift
 from tenure_agent.null import Nulls
 from tenure_agent.past import NEWEST, WINDOW, Past, Step
 from tenure_agent.records import Verdict, Window
 from tenure_agent.reference import Reference
-from tenure_agent.summary import Summary, merge
+from tenure_agent.summary import Summary
 
 
 class Track:
@@ -29,7 +30,10 @@ class Track:
         self.length = length
         self._nulls = Nulls(reference)
         self._blocks: dict[int, Summary] = {}
+        self._counts: dict[int, Array] = {}
+        self._none: Array = np.zeros_like(self._nulls.total)
         self.newest: Newest | None = None
+        self.upto = 0  # the ingest number up to which rows were taken in
         self.past = Past(len(reference.columns), len(self._nulls.total))
         for step in steps:
             self.past.append(step)
@@ -46,6 +50,7 @@ class Track:
         if self.past.next is None or block > self.past.next - WINDOW:
             known = self._blocks.get(block)
             self._blocks[block] = summary if known is None else known + summary
+            self._counts[block] = self.reference.coarse.counts(self._blocks[block])
 
     def due(self, now: int) -> range:
         """The blocks to be judged at an event time: those that are over."""
@@ -54,14 +59,13 @@ class Track:
 
     def window(self, block: int) -> Newest:
         """The window that ends with a block."""
-        empty = Summary.empty(self.reference.layout)
         numbers = range(block - WINDOW + 1, block + 1)
-        blocks = [self._blocks.get(number, empty) for number in numbers]
         return Newest(
             block,
             Window(numbers[0] * self.length, (block + 1) * self.length),
-            merge(self.reference.layout, blocks),
-            np.stack([self.reference.coarse.counts(summary) for summary in blocks]),
+            self.reference.layout,
+            [self._blocks[number] for number in numbers if number in self._blocks],
+            np.stack([self._counts.get(number, self._none) for number in numbers]),
             NEWEST,
         )
 
@@ -75,5 +79,6 @@ class Track:
             self.newest = self.window(block)
             verdict, step = check_drift(self.reference, self._nulls, self.past, self.newest, settings)
             self.past.append(step)
-            self._blocks = {number: kept for number, kept in self._blocks.items() if number > block + 1 - WINDOW}
+            for gone in [number for number in self._blocks if number <= block + 1 - WINDOW]:
+                del self._blocks[gone], self._counts[gone]
             yield verdict, step

@@ -11,7 +11,9 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from tenure_agent.checks.performance import check_performance, newest_needed, rises
+from tenure_agent.checks import performance
+from tenure_agent.checks.performance import Rise, check_performance, newest_needed
+from tenure_agent.evidence import Evidence
 from tenure_agent.losses import BRIER, LossProfile, loss_values, profile_losses
 from tenure_agent.records import Level, Verdict, Window
 
@@ -33,6 +35,12 @@ REFERENCE = profile_losses("binary", *labelled(5000, seed=0))
 
 def evenly(rows: int, step: int = HOUR // 60) -> Array:
     return np.arange(1, rows + 1, dtype=np.int64) * step
+
+
+def rises(
+    profiles: Sequence[LossProfile], said: Array, true: Array, known: Array, span: int, tolerance: float
+) -> list[Rise]:
+    return performance.rises(profiles, Evidence.of(said, true, known), span, tolerance)
 
 
 def literal_hits(
@@ -165,7 +173,7 @@ def check(said: Array, true: Array, known: Array | None = None, window: int = DA
     given: dict[str, Any] = {"tolerance": 0.02, "min_labels": 500, "metric": "accuracy", "profiles": REFERENCE}
     given |= options
     profiles = given.pop("profiles")
-    return check_performance("fraud", "3", profiles, said, true, known, Window(end - window, end), **given)
+    return check_performance("fraud", "3", profiles, Evidence.of(said, true, known), Window(end - window, end), **given)
 
 
 def test_quiet_losses_are_ok() -> None:

@@ -13,19 +13,22 @@ import pytest
 
 from tenure.testing import ManualClock
 from tenure_agent import profiles as profiles_module
+from tenure_agent.builder import Rows, build_reference
 from tenure_agent.config import Config, parse_config
 from tenure_agent.profiles import MINUTE, Profiles, read_column
-from tenure_agent.records import Window
-from tenure_agent.reference import Reference, build_reference
-from tenure_agent.store import Database
+from tenure_agent.reference import Reference
+from tenure_agent.store import Database, outcomes, summaries
 from tenure_agent.store.catalogue import Catalogue, Column
-from tenure_agent.summary import Summary, summarise
+from tenure_agent.store.predictions import CHAMPION
+from tenure_agent.summary import Summary, merge
+from tenure_agent.tally import summarise
 from tenure_proto.v1 import monitoring_pb2 as pb
 
 Array = npt.NDArray[Any]
 Batch = Callable[..., pb.Batch]
 Put = Callable[..., None]
 SECOND = 1_000_000
+LATER = 86_400 * SECOND
 
 
 def config(**reference: Any) -> Config:
@@ -37,24 +40,33 @@ class Seat:
     """Profiles of the model `fraud`, as a review asks them."""
 
     def __init__(self, database: Database, catalogue: Catalogue, config: Config) -> None:
-        self.catalogue = catalogue
+        self.catalogue, self.database = catalogue, database
         self.profiles = Profiles(database, config, ManualClock())
 
     def reference(self, version: str = "1") -> Reference | None:
         model = self.catalogue.models["fraud"]
-        return asyncio.run(self.profiles.reference(model, model.versions[version]))
+        return asyncio.run(self.profiles.reference(model, model.versions[version], LATER))
 
     def window(self, start: int, end: int, version: str = "1") -> tuple[Summary, int]:
         """Over [start, end) minutes."""
         model = self.catalogue.models["fraud"]
 
-        async def ask() -> tuple[Summary, int]:
-            reference = await self.profiles.reference(model, model.versions[version])
-            assert reference is not None
-            span = Window(start * MINUTE, end * MINUTE)
-            return await self.profiles.window(model, model.versions[version], reference, span, MINUTE)
+        number = model.versions[version]
 
-        return asyncio.run(ask())
+        async def judged() -> Reference:
+            reference = await self.profiles.reference(model, number, LATER)
+            assert reference is not None
+            newest = (await self.database.async_read(lambda cursor: outcomes.extent(cursor, model, -1))).newest
+            assert await self.profiles.judge(model, number, reference, LATER, newest) is not None
+            return reference
+
+        reference = asyncio.run(judged())
+        stored = self.database.read(
+            lambda cursor: summaries.since(cursor, model.number, number, CHAMPION, reference.hash, start * MINUTE)
+        ).result()
+        found = [Summary.from_bytes(blob, reference.layout) for time, blob in stored if time < end * MINUTE]
+        summary = merge(reference.layout, found)
+        return summary, int(summary.seen.max(initial=0))
 
 
 @pytest.fixture
@@ -77,9 +89,9 @@ def test_reference_is_taken_from_the_first_champion_rows(seat: Callable[..., Sea
     assert built is not None
     assert (built.rows, built.model, built.version, built.source) == (200, "fraud", "1", "the first 200 live rows")
     assert [column.name for column in built.columns] == ["x", "prediction"]
-    assert built.columns[0].high == 1000.0
-    assert built.columns[0].rows == 200
-    assert built.columns[1].missing == 1
+    assert built.summary.high[0] == 1000.0
+    assert (built.summary.rows.tolist(), built.summary.missing.tolist()) == ([200, 199], [0, 1])
+    assert built.span == (SECOND, 500 * SECOND)
 
 
 def test_reference_stays_what_it_was(seat: Callable[..., Seat], batch: Batch, put: Put) -> None:
@@ -102,7 +114,8 @@ def test_columns_as_declared_and_times_left_out(seat: Callable[..., Seat], batch
     kinds = {column.name: column.kind for column in built.columns}
     assert kinds == {"code": "categorical", "country": "categorical"}
     assert built.columns[0].categories == ("0", "1", "2")
-    assert (built.columns[1].categories, built.columns[1].missing) == (("NL",), 100)
+    assert built.columns[1].categories == ("NL",)
+    assert built.summary.missing.tolist() == [0, 100]
     assert len(built.notices) == 2
 
 
@@ -112,7 +125,7 @@ def test_reference_from_a_file(seat: Callable[..., Seat], batch: Batch, put: Put
     assert live is not None
     assert seat(file=str(tmp_path / "absent.reference")).reference() == live
 
-    shipped = build_reference("fraud", "1", {("feature", "x"): np.array(normal(1000, 5))}, source="trained")
+    shipped = build_reference("fraud", "1", Rows({("feature", "x"): np.array(normal(1000, 5))}), told="trained")
     shipped.save(tmp_path / "fraud-1.reference")
     by_file = seat(file=str(tmp_path / "fraud-{version}.reference"))
 
@@ -120,14 +133,14 @@ def test_reference_from_a_file(seat: Callable[..., Seat], batch: Batch, put: Put
     assert seat().reference() == shipped  # it replaced what was stored
     summary, rows = by_file.window(0, 60)
     assert rows == 300
-    assert len(summary.counts) == len(shipped.counts)
+    assert len(summary.counts) == shipped.layout.bins
 
 
 @pytest.mark.parametrize("version", ["../other", "/etc/passwd", "a\x00b"])
 def test_a_version_by_any_name_reads_no_file_elsewhere(
     seat: Callable[..., Seat], batch: Batch, put: Put, tmp_path: Path, version: str
 ) -> None:
-    shipped = build_reference("fraud", "1", {("feature", "x"): np.array(normal(1000, 5))})
+    shipped = build_reference("fraud", "1", Rows({("feature", "x"): np.array(normal(1000, 5))}))
     (tmp_path / "refs").mkdir()
     shipped.save(tmp_path / "other")
     put(batch({"x": normal(300)}, version=version))
@@ -143,7 +156,7 @@ def expected(seat: Seat, values: dict[str, list[Any]]) -> Summary:
     assert reference is not None
     columns = {("feature", name): np.array(one, float) for name, one in values.items()}
     rows = len(next(iter(values.values())))
-    [made] = summarise(reference, columns, np.zeros(rows, int), 1)
+    [made] = summarise(reference.layout, columns, np.zeros(rows, int), 1)
     return made
 
 

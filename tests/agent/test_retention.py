@@ -11,6 +11,7 @@ import pytest
 
 from tenure_agent.builder import Rows, build_reference
 from tenure_agent.config import Config, parse_config
+from tenure_agent.evidence import Evidence, Labelled
 from tenure_agent.measures import measure
 from tenure_agent.metrics import Metrics
 from tenure_agent.retention import Retention
@@ -72,11 +73,11 @@ def day(put: Put, batch: Batch, database: Database, catalogue: Catalogue) -> Cal
 
 
 def labelled(database: Database, catalogue: Catalogue, known: int) -> list[tuple[float, float]]:
-    def read(cursor: Cursor) -> outcomes.Labelled:
-        return outcomes.labelled(cursor, catalogue.models["fraud"], 1, since=0, known=known, newest=100)
+    def read(cursor: Cursor) -> Labelled:
+        return outcomes.labelled(cursor, catalogue.models["fraud"], 1, since=0)
 
-    found = database.read(read).result()
-    return list(zip(found.predictions.tolist(), found.labels.tolist(), strict=True))
+    said, true = Evidence(database.read(read).result()).look(0, known, 100).first(100)
+    return list(zip(said.tolist(), true.tolist(), strict=True))
 
 
 def test_age_is_told_by_when_rows_came(run: Any, ids: Any, day: Any, value: Value) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tenure_agent.evidence import Evidence
 from tenure_agent.store import Database, outcomes
 from tenure_agent.store.catalogue import Catalogue
 from tenure_proto.v1 import monitoring_pb2 as pb
@@ -23,10 +24,13 @@ def labelled(database: Database, catalogue: Catalogue, **options: Any) -> list[t
     asked = {"since": 0, "known": HOUR, "newest": 1000} | options
     version = asked.pop("version", 1)
     model = catalogue.models["fraud"]
-    found = database.read(lambda cursor: outcomes.labelled(cursor, model, version, **asked)).result()
-    assert len(found) == len(found.labels) == len(found.predictions)
+    seen, since = (asked["known"], asked["newest"]), asked["since"]
+    role = {"role": asked["role"]} if "role" in asked else {}
+    entries = database.read(lambda cursor: outcomes.labelled(cursor, model, version, since=since, **role)).result()
+    found = Evidence(entries).look(since, *seen)
+    said, true = found.first(len(found))
     known, times = (found.known // SECOND).tolist(), (found.times // SECOND).tolist()
-    return list(zip(found.predictions.tolist(), found.labels.tolist(), known, times, strict=True))
+    return list(zip(said.tolist(), true.tolist(), known, times, strict=True))
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +114,7 @@ def test_what_has_no_prediction_or_no_label_is_left_out(
 def test_no_prediction_column_no_labels(database: Database, catalogue: Catalogue, batch: Batch, put: Put) -> None:
     put(batch({"x": [0.0]}, model="blank"))
     model = catalogue.models["blank"]
-    found = database.read(lambda c: outcomes.labelled(c, model, 1, since=0, known=HOUR, newest=9)).result()
+    found = database.read(lambda c: outcomes.labelled(c, model, 1, since=0)).result()
     assert len(found) == 0
 
 

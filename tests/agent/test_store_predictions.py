@@ -123,7 +123,7 @@ def test_first_rows_come_in_their_order(database: Database, catalogue: Catalogue
     model = catalogue.models["fraud"]
     column = [model.columns["feature", "x"]]
 
-    found = database.read(lambda cursor: predictions.first_rows(cursor, model, 1, 20_000, column)).result()
+    found = database.read(lambda cursor: predictions.first_rows(cursor, model, 1, 20_000, column, 10**18)).result()
 
     assert found["n1"].tolist() == list(map(float, range(20_000)))
 
@@ -138,8 +138,8 @@ def test_counts_and_bounds(database: Database, catalogue: Catalogue, batch: Batc
     put(batch({"x": [0.0]}, model="other", start=50 * SECOND))
     model = catalogue.models["fraud"]
 
-    assert read(lambda c: predictions.count_rows(c, model, 1)) == 3
-    assert read(lambda c: predictions.count_rows(c, model, 2)) == 0
+    assert read(lambda c: predictions.count_rows(c, model, 1, 10**18)) == 3
+    assert read(lambda c: predictions.count_rows(c, model, 2, 10**18)) == 0
     assert read(lambda c: predictions.rows_between(c, model, 2 * SECOND, 3 * SECOND)) == 1
     assert read(lambda c: predictions.rows_between(c, model, 0, DAY)) == 3
     assert read(lambda c: predictions.first_time(c, model)) == SECOND

@@ -158,7 +158,7 @@ def test_steps_come_back_as_they_were(write: Run, read: Run) -> None:
     for block in range(5):
         five = [draw.uniform(size=2).astype(np.float32).astype(float) for _ in range(5)]
         score = float("nan") if block == 2 else float(block)
-        step = Step(block, draw.integers(0, 99, 12), *five, 0.25, score, block == 4)
+        step = Step(block, draw.integers(0, 99, 12), *five, np.array([0.25, 0.5]), score, block == 4)
         kept.append(Step.unjudged(block, step.counts, False) if block == 2 else step)
     write(lambda c: steps.append(c, 1, 1, "h", 60, kept[:3]))
     write(lambda c: steps.append(c, 1, 1, "h", 60, kept[3:]))
@@ -213,7 +213,7 @@ def said(database: Database, catalogue: Catalogue, write: Run) -> Callable[..., 
     write(lambda c: catalogue.version(c, model, "1", 1))
 
     def keep(one: Verdict, alone: Level = OK) -> None:
-        write(lambda c: verdicts.append(c, 1, 1, one, alone))
+        write(lambda c: verdicts.append(c, 1, 1, [(one, alone)]))
 
     return keep
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from tenure_agent.bins import Array
+from tenure_agent.bins import Array, Layout
 from tenure_agent.detectors import DETECTORS, Measurement, measure_all
 from tenure_agent.null import Null, Nulls
 from tenure_agent.past import WINDOW, Past, Step
 from tenure_agent.records import SCORE, SURPRISE, Level, Reading, Verdict, Window
 from tenure_agent.reference import Reference
-from tenure_agent.summary import Summary
+from tenure_agent.summary import Summary, merge
 from tenure_agent.surprise import CLOSE_AFTER, OPEN_AFTER, OPEN_OF, Surprise, episode, surprise
 
 CHECK = "drift"
@@ -31,7 +32,7 @@ TELLING = (  # detectors, those first that name a cause
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Newest:
     """The newest blocks of one model version.
 
@@ -41,8 +42,8 @@ class Newest:
         Number of the newest.
     window
         Over its event time.
-    summary
-        Of all blocks of the window.
+    blocks
+        Summaries of its blocks, oldest first; none of those without a row.
     counts
         int64 (blocks, coarse bins), oldest first: each block by itself.
     part
@@ -51,17 +52,37 @@ class Newest:
 
     block: int
     window: Window
-    summary: Summary
+    layout: Layout
+    blocks: Sequence[Summary]
     counts: Array
     part: int
+
+    @cached_property
+    def summary(self) -> Summary:
+        """Of the whole window."""
+        return merge(self.layout, self.blocks)
+
+    @cached_property
+    def rows(self) -> int:
+        """How many there are."""
+        return int(np.sum([block.seen for block in self.blocks], axis=0).max(initial=0)) if self.blocks else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """When a window is enough, and what a surprise is; see `tenure_agent.surprise.margin_of`."""
+    """When a window is enough, and what a surprise is.
+
+    Parameters
+    ----------
+    margin
+        See `tenure_agent.surprise.margin_of`.
+    brief
+        Where nothing surprises, leave out what detectors measure.
+    """
 
     min_rows: int
     margin: float
+    brief: bool = False
 
 
 def check_drift(
@@ -75,27 +96,29 @@ def check_drift(
     detectors with a p-value.
     """
     coarse = reference.coarse
-    rows = int(newest.summary.seen.max(initial=0))
+    rows = newest.rows
     unjudged = Step.unjudged(newest.block, newest.counts[-1], past.critical)
     if rows < settings.min_rows:
         reason = f"{rows} rows in the window, fewer than the {settings.min_rows} needed"
         return _verdict(reference, Level.INSUFFICIENT_DATA, reason, newest.window, rows), unjudged
-    if not newest.summary.rows.any():
+    if not any(block.rows.any() for block in newest.blocks):
         reason = f"none of the reference's columns has a value in the {rows} rows of the window"
         return _verdict(reference, Level.INSUFFICIENT_DATA, reason, newest.window, rows), unjudged
     part = newest.counts[-newest.part :].sum(0)
     null = nulls.of(rows, round(rows * newest.part / len(newest.counts)))
     found = surprise(newest.counts.sum(0), part, newest.counts[-1], nulls.total, coarse, null, past, settings.margin)
-    measured = measure_all(reference, newest.summary)
-    found = found.only(_significant(list(measured.values())))
+    measured: Mapping[str, Measurement] = {}
+    if found.score >= 1 or not settings.brief:
+        measured = measure_all(reference, newest.summary)
+        found = found.only(_significant(list(measured.values())))
     open_ = episode([*past.scores, found.score], past.critical)
     level = Level.OK
     if open_:
         level = Level.CRITICAL if null.known or past.judged >= WINDOW * 6 else Level.WARNING
     elif found.blind.all():
         level = Level.INSUFFICIENT_DATA
-    readings = _readings(reference, newest.summary, measured, found, level)
-    reason = _reason(reference, newest.summary, measured, found, null, past, open_)
+    readings = _readings(reference, newest.summary, measured, found, level) if measured else []
+    reason = _reason(reference, newest, measured, found, null, past, open_)
     verdict = Verdict(
         reference.model, reference.version, CHECK, level, reason, newest.window, rows, readings, {SCORE: found.score}
     )
@@ -137,7 +160,7 @@ def _readings(
 
 def _reason(
     reference: Reference,
-    summary: Summary,
+    newest: Newest,
     measured: Mapping[str, Measurement],
     found: Surprise,
     null: Null,
@@ -145,7 +168,7 @@ def _reason(
     open_: bool,
 ) -> str:
     surprised = [i for i in np.argsort(-found.columns, kind="stable").tolist() if found.columns[i] >= 1]
-    told = [f"{reference.columns[i].name}: {tell(reference, summary, measured, i)}" for i in surprised[:NAMED]]
+    told = [f"{reference.columns[i].name}: {tell(reference, newest.summary, measured, i)}" for i in surprised[:NAMED]]
     if len(surprised) > NAMED:
         told.append(f"{len(surprised) - NAMED} more columns moved")
     if found.all_of_them >= 1 and not surprised:

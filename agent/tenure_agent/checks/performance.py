@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from tenure_agent.losses import BRIER, LossProfile, loss_values
-from tenure_agent.measures import LOWER_IS_BETTER, measure
+from tenure_agent.evidence import Evidence
+from tenure_agent.losses import BRIER, LossProfile
+from tenure_agent.measures import LOWER_IS_BETTER
 from tenure_agent.records import Level, Verdict, Window
 
 Array = npt.NDArray[Any]
@@ -50,9 +51,7 @@ def check_performance(
     model: str,
     version: str,
     profiles: Sequence[LossProfile],
-    predictions: Array,
-    labels: Array,
-    known: Array,
+    evidence: Evidence,
     window: Window,
     *,
     tolerance: float,
@@ -66,8 +65,8 @@ def check_performance(
     ----------
     profiles
         The reference's loss channels, the primary one first.
-    predictions, labels, known
-        Labelled predictions, oldest label first; `known` is when each label came, in microseconds.
+    evidence
+        Labelled predictions.
     window
         The least time the labels must span to be judged: over less, one bad day is the whole evidence.
     tolerance
@@ -75,10 +74,9 @@ def check_performance(
     metric, minimum
         A metric measured over `window`, and the value it must keep, if any.
     """
-    since = np.searchsorted(known, window.start)
-    measured = measure(metric, predictions[since:], labels[since:])
+    measured = evidence.measured(metric, window.start)
     measures = {metric: measured}
-    rows = len(labels)
+    rows = len(evidence)
 
     def verdict(level: Level, reason: str) -> Verdict:
         return Verdict(model, version, CHECK, level, reason, window, rows, (), measures)
@@ -86,15 +84,15 @@ def check_performance(
     if rows < min_labels:
         return verdict(Level.INSUFFICIENT_DATA, f"{rows} labelled predictions, fewer than the {min_labels} needed")
     shown = f"{metric} over {_span(window)} is {measured:.3f}"
-    if minimum is not None and len(labels) - since >= min_labels and _below(metric, measured, minimum):
+    if minimum is not None and evidence.since(window.start) >= min_labels and _below(metric, measured, minimum):
         return verdict(Level.CRITICAL, f"{shown}, {'above' if metric in LOWER_IS_BETTER else 'below'} {minimum}")
     if not profiles:
         return verdict(Level.INSUFFICIENT_DATA, f"{shown}; the reference has no labelled losses to compare with")
     span = window.end - window.start
-    lengths = _lengths(known, span)
+    lengths = _lengths(evidence.known, span)
     if not lengths or lengths[-1] < profiles[0].batch:
         return verdict(Level.INSUFFICIENT_DATA, f"{shown}; {rows:,} labels do not span enough time to judge losses by")
-    hits = rises(profiles, predictions, labels, known, span, tolerance)
+    hits = rises(profiles, evidence, span, tolerance)
     if not hits:
         return verdict(Level.OK, f"{shown}; losses are as in the reference")
     worst = max(hits, key=lambda hit: hit.score / hit.critical)
@@ -102,9 +100,7 @@ def check_performance(
     return verdict(Level.CRITICAL, worst.sentence())
 
 
-def rises(
-    profiles: Sequence[LossProfile], predictions: Array, labels: Array, known: Array, span: int, tolerance: float
-) -> list[Rise]:
+def rises(profiles: Sequence[LossProfile], evidence: Evidence, span: int, tolerance: float) -> list[Rise]:
     """Every channel and window length in which the loss has risen, provably and by more than tolerated.
 
     Notes
@@ -116,21 +112,20 @@ def rises(
     2. rise ≥ tol over W and also over the newest 500 labels: it holds now;
     3. the primary loss rose by 0.75 tol at least: a channel cannot act alone.
     """
-    losses = {p.channel: loss_values(p.channel, predictions, labels, p.scale) for p in profiles}
     tolerances = {p.channel: max(0.01 if p.channel == BRIER else tolerance, 0.1 * p.mean) for p in profiles}
     primary = profiles[0]
     found = []
     for profile in profiles:
-        loss, tol = losses[profile.channel], tolerances[profile.channel]
-        recent = float(loss[-SHORTEST:].mean()) - profile.mean
+        tol = tolerances[profile.channel]
+        recent = evidence.mean_loss(profile, SHORTEST) - profile.mean
         critical = float(special.stdtrit(profile.freedom, 1 - TAIL))
-        for rows in _lengths(known, span):
+        for rows in _lengths(evidence.known, span):
             if rows < profile.batch:
                 continue
-            mean = float(loss[-rows:].mean())
+            mean = evidence.mean_loss(profile, rows)
             rise = mean - profile.mean
             score = (rise - tol / 2) / np.sqrt(profile.variance * (1 / rows + 1 / profile.rows))
-            primary_rise = float(losses[primary.channel][-rows:].mean()) - primary.mean
+            primary_rise = evidence.mean_loss(primary, rows) - primary.mean
             holds = rise >= tol and recent >= tol and primary_rise >= 0.75 * tolerances[primary.channel]
             if score >= critical and holds:
                 found.append(Rise(profile.channel, rows, mean, profile.mean, tol, float(score), critical))

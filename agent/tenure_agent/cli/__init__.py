@@ -6,6 +6,7 @@ import click
 
 from tenure_agent import __version__
 from tenure_agent.cli.archive import archive
+from tenure_agent.cli.backtest import backtest
 from tenure_agent.cli.check import check
 from tenure_agent.cli.config import config
 from tenure_agent.cli.control import control
@@ -27,5 +28,5 @@ def main() -> None:
     """
 
 
-for verb in (run, status, check, decisions, sql, reference, archive, export, config, control, demo):
+for verb in (run, status, check, decisions, sql, reference, backtest, archive, export, config, control, demo):
     main.add_command(verb)

@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 
 Cursor = duckdb.DuckDBPyConnection
+IN_MEMORY = Path(":memory:")
 MAX_PARSED = 256
 _parsed: dict[str, duckdb.Statement] = {}
 
@@ -48,6 +49,9 @@ class Connection:
             "wal_autocheckpoint": "32MB",  # each checkpoint stops the writer: fewer, and without rewriting what is there
             "max_vacuum_tasks": 0,
         }
+        if path == IN_MEMORY:
+            del self._settings["max_temp_directory_size"]  # what does not fit into memory is all there
+            self._settings["temp_directory"] = str(exports)
         self._changed = threading.Condition()
         self._opened: duckdb.DuckDBPyConnection | None = None
         self._cursors: list[Cursor] = []

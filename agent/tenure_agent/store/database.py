@@ -16,8 +16,9 @@ import duckdb
 
 from tenure.errors import TenureError
 from tenure_agent.store import damage
-from tenure_agent.store.connection import Connection, Cursor
+from tenure_agent.store.connection import IN_MEMORY, Connection, Cursor
 from tenure_agent.store.damage import StoreFull, StoreLost
+from tenure_agent.store.inline import Inline
 from tenure_agent.store.lock import DatabaseLocked, lock
 from tenure_agent.store.room import Room
 from tenure_agent.store.schema import SCHEMA, migrate
@@ -37,7 +38,9 @@ class Database:
     ----------
     path
         The DuckDB file; made when it is not there, and set aside when it cannot be read. A lock file and an export
-        directory are kept beside it.
+        directory are kept beside it. None: in memory, and beyond that in `exports`.
+    exports
+        The one directory queries may read and write.
     memory
         Bytes DuckDB may use.
     threads
@@ -57,21 +60,23 @@ class Database:
 
     def __init__(
         self,
-        path: Path,
+        path: Path | None,
         *,
+        exports: Path | None = None,
         memory: int = 96 << 20,
         threads: int = 1,
         floor: int = 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.path = path.absolute()
-        self.exports = self.path.with_name(self.path.name + ".exports")
+        self.path = path.absolute() if path is not None else IN_MEMORY
+        self.exports = exports if exports is not None else self.path.with_name(self.path.name + ".exports")
         self.on_lost: Callable[[], object] = lambda: None
         self.aside: Path | None = None
+        self.revision = 0  # of what is stored: how often something was written
         self._clock = clock
         self._lost: StoreLost | None = None
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock_file = lock(self.path)
+        self._lock_file = lock(self.path) if path is not None else os.open(os.devnull, os.O_RDONLY)
         self.exports.mkdir(mode=0o700, exist_ok=True)
         self.room = Room(self.path.parent, floor)
         self._connection = Connection(self.path, self.exports, memory, threads)
@@ -81,9 +86,10 @@ class Database:
             self._connection.close()
             os.close(self._lock_file)
             raise
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="tenure-writer")
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="tenure-reader")
-        self._asker = ThreadPoolExecutor(1, thread_name_prefix="tenure-asker")
+        self._writer, self._readers, self._asker = (
+            Inline() if path is None else ThreadPoolExecutor(n, thread_name_prefix=f"tenure-{name}")
+            for name, n in (("writer", 1), ("reader", READERS), ("asker", 1))
+        )
 
     def _open(self) -> None:
         """Open the file; where it cannot be read, without its log, and else without it."""
@@ -139,7 +145,6 @@ class Database:
 
     def ask(self, work: Callable[[Cursor], T]) -> Future[T]:
         """Run `work` on a cursor of its own, in a thread that only people's questions share."""
-
         return self._asker.submit(self._look, work, extra=True)
 
     async def async_write(self, work: Callable[[Cursor], T], *, into_floor: bool = False) -> T:
@@ -175,6 +180,7 @@ class Database:
                     cursor.rollback()
                 raise
             cursor.commit()
+            self.revision += 1
             self.room.wrote(reusable_bytes(cursor) if self.room.scarce() else 0)
         return result
 
@@ -183,8 +189,8 @@ class Database:
             raise self._lost
         generation = self._connection.generation
         try:
-            if extra:
-                with self._connection.extra_cursor() as cursor:
+            if extra or self.path == IN_MEMORY:  # one thread needs no snapshot
+                with self._connection.extra_cursor() if extra else self._connection.cursor() as cursor:
                     return _called(work, cursor)
             with self._connection.cursor() as cursor:
                 cursor.begin()
@@ -232,7 +238,6 @@ class Database:
 
     def checkpoint(self) -> Future[None]:
         """Move the log into the file, and give the room of deleted rows back to it; where it cannot be now, later."""
-
         return self._writer.submit(self._checkpoint)
 
     def _checkpoint(self) -> None:

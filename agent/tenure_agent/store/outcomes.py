@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from tenure_agent.evidence import Labelled
 from tenure_agent.store.catalogue import Catalogue, Model
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.predictions import CHAMPION, filled, label_as_text, latest_outcomes, one, prediction_column
@@ -20,16 +21,15 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
-    """Predictions whose truth is known, oldest label first. Numbers, or texts as objects."""
+class Extent:
+    """What of a model's rows and outcomes there is: ingest numbers of the oldest row and of the newest of both.
 
-    predictions: Array
-    labels: Array
-    known: Array  # when the label became known
-    times: Array  # when the prediction was made
+    `slim` is how many rows are kept for their labels only.
+    """
 
-    def __len__(self) -> int:
-        return len(self.known)
+    oldest: int
+    slim: int
+    newest: int
 
 
 def append(cursor: Cursor, catalogue: Catalogue, truths: Sequence[tuple[int, Truths]], now: int) -> None:
@@ -55,40 +55,73 @@ def append(cursor: Cursor, catalogue: Catalogue, truths: Sequence[tuple[int, Tru
         cursor.unregister("incoming")
 
 
+def extent(cursor: Cursor, model: Model, after: int) -> Extent:
+    """
+    Parameters
+    ----------
+    after
+        An ingest number that is there no newer one than, or an older one.
+    """
+    query = (
+        f"SELECT coalesce((SELECT batch FROM {model.table} LIMIT 1), 0), "
+        "(SELECT count(*) FROM pending WHERE model = $model), "
+        f"greatest($after, (SELECT max(batch) FROM {model.table} WHERE batch > $after), "
+        "(SELECT max(batch) FROM outcomes WHERE batch > $after))"
+    )
+    return Extent(*map(int, one(cursor.execute(query, {"model": model.number, "after": after}))))
+
+
 def labelled(
-    cursor: Cursor, model: Model, version: int, *, since: int, known: int, newest: int, role: int = CHAMPION
+    cursor: Cursor,
+    model: Model,
+    version: int,
+    *,
+    since: int,
+    after: int = -1,
+    newest: int | None = None,
+    role: int = CHAMPION,
 ) -> Labelled:
-    """The newest labelled predictions of a version.
+    """Labelled predictions of a version that later ingest numbers have brought, be it the row or its label.
 
     Parameters
     ----------
     since
         Event time of the oldest prediction to look at, and of the oldest label.
-    known
-        Only labels known by then.
+    after
+        An ingest number; -1: all there are.
     newest
-        At most so many, counted back from the label known last.
+        At most so many, counted back from the label known last; None: all.
+
+    Returns
+    -------
+    In order; each label that came is an entry, also one that a later one corrects. A label is known no sooner than its
+    prediction is made.
     """
     column = prediction_column(model)
     if column is None:
-        return _labelled({"p": np.empty(0), "label": np.empty(0), "known": np.empty(0), "time": np.empty(0)})
+        return Labelled.none()
     stored, slim = (f"t{column.number}", "text") if column.has_texts else (f"n{column.number}", "number")
     label = label_as_text() if column.has_texts else "o.label_number"
-    made = f"r.version = {version:d} AND r.role = {role:d} AND r.time >= {since:d} AND r.time <= {known:d}"
+    made = f"r.version = {version:d} AND r.role = {role:d} AND r.time >= {since:d}"
+    chosen = f"{label} AS label, greatest(o.time, r.time) AS known, r.time, hash(o.id, r.time) AS ids, o.batch"
+    told = f"SELECT * FROM outcomes WHERE model = {model.number} AND time >= {since:d} AND batch"
     query = (
-        f"WITH o AS MATERIALIZED ({latest_outcomes(model, known, since)}), found AS ("
-        f"SELECT r.{stored} AS p, {label} AS label, o.known, r.time, o.id "
-        f"FROM {model.table} r JOIN o ON o.id = r.id WHERE {made} UNION ALL "
-        f"SELECT r.{slim}, {label}, o.known, r.time, o.id "
-        f"FROM pending r JOIN o ON md5_number(o.id) = r.id WHERE r.model = {model.number} AND {made}) "
-        "SELECT p, label, known, time FROM found WHERE p IS NOT NULL AND label IS NOT NULL "
-        "ORDER BY known DESC, time DESC, id LIMIT ?"
+        f"WITH o AS MATERIALIZED ({told} > {after:d}), found AS ("
+        f"SELECT r.{stored} AS p, {chosen} FROM {model.table} r JOIN o ON o.id = r.id WHERE {made} UNION ALL "
+        f"SELECT r.{slim}, {chosen} FROM pending r JOIN o ON md5_number(o.id) = r.id "
+        f"WHERE r.model = {model.number} AND {made}"
     )
-    return _labelled(filled(cursor.execute(query, [newest]).fetchnumpy()))
-
-
-def _labelled(found: dict[str, Array]) -> Labelled:
-    return Labelled(found["p"][::-1], found["label"][::-1], found["known"][::-1], found["time"][::-1])
+    if after >= 0:
+        query += (
+            f" UNION ALL SELECT r.{stored}, {chosen} FROM (SELECT * FROM {model.table} WHERE batch > {after:d}) r "
+            f"JOIN ({told} <= {after:d}) o ON o.id = r.id WHERE {made}"
+        )
+    query += (
+        ") SELECT p, label, known, time, ids FROM (FROM found WHERE p IS NOT NULL AND label IS NOT NULL "
+        "ORDER BY known DESC LIMIT ?) ORDER BY batch"
+    )
+    found = filled(cursor.execute(query, [newest]).fetchnumpy())
+    return Labelled(found["p"], found["label"], found["known"], found["time"], found["ids"]).in_order()
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ def columns_after(
 def champion(cursor: Cursor, model: Model, before: int) -> int | None:
     """The version in service: the one that made the newest champion row before a time."""
     query = f"SELECT arg_max(version, (time, batch)) FROM {model.table} WHERE role = ? AND time < ? AND time >= ?"
-    for since in (before - 86_400_000_000, 0):  # most often the last day tells, and is quick to scan
+    for since in (before - 3_600_000_000, before - 86_400_000_000, 0):  # most often the last hour tells
         found = one(cursor.execute(query, [CHAMPION, before, since]))[0]
         if found is not None:
             return int(found)
@@ -126,22 +126,28 @@ def first_time(cursor: Cursor, model: Model) -> int:
     return int(one(cursor.execute(f"SELECT coalesce(min(time), 0) FROM {model.table}"))[0])
 
 
-def first_rows(cursor: Cursor, model: Model, version: int, limit: int, columns: Sequence[Column]) -> dict[str, Array]:
-    """The first champion rows of a version, in the order they came."""
+def first_rows(
+    cursor: Cursor, model: Model, version: int, limit: int, columns: Sequence[Column], before: int
+) -> dict[str, Array]:
+    """The first champion rows of a version, in the order they came, with event time before `before`."""
     names = ["time", *(name for column in columns for name in stored_names(column))]
-    query = f"SELECT {', '.join(names)} FROM {model.table} WHERE version = ? AND role = ? ORDER BY batch LIMIT ?"
-    return filled(cursor.execute(query, [version, CHAMPION, limit]).fetchnumpy())
+    query = f"SELECT {', '.join(names)} FROM {model.table} WHERE version = ? AND role = ? AND time < ? ORDER BY batch LIMIT ?"
+    return filled(cursor.execute(query, [version, CHAMPION, before, limit]).fetchnumpy())
 
 
-def count_rows(cursor: Cursor, model: Model, version: int) -> int:
-    query = f"SELECT count(*) FROM {model.table} WHERE version = ? AND role = ?"
-    return int(one(cursor.execute(query, [version, CHAMPION]))[0])
+def count_rows(cursor: Cursor, model: Model, version: int, before: int) -> int:
+    """A version's champion rows with event time before `before`."""
+    query = f"SELECT count(*) FROM {model.table} WHERE version = ? AND role = ? AND time < ?"
+    return int(one(cursor.execute(query, [version, CHAMPION, before]))[0])
 
 
-def extent(cursor: Cursor, model: Model, version: int) -> tuple[int, int]:
-    """A version's champion rows: how many, and microseconds of event time from the first to the last."""
-    query = f"SELECT count(*), coalesce(max(time) - min(time), 0) FROM {model.table} WHERE version = ? AND role = ?"
-    rows, span = one(cursor.execute(query, [version, CHAMPION]))
+def extent(cursor: Cursor, model: Model, version: int, before: int) -> tuple[int, int]:
+    """A version's champion rows before a time: how many, and microseconds of event time from the first to the last."""
+    query = (
+        f"SELECT count(*), coalesce(max(time) - min(time), 0) FROM {model.table} "
+        "WHERE version = ? AND role = ? AND time < ?"
+    )
+    rows, span = one(cursor.execute(query, [version, CHAMPION, before]))
     return int(rows), int(span)
 
 

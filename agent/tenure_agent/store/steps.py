@@ -25,8 +25,7 @@ def append(cursor: Cursor, model: int, version: int, hash_: str, length: int, st
         counts = zlib.compress(step.counts.astype("<u4").tobytes(), 1)
         readings = b""
         if step.judged:
-            arrays = (step.moved, step.missing, step.moved_newest, step.missing_newest, step.absent, [step.together])
-            readings = np.concatenate(arrays).astype("<f4").tobytes()
+            readings = step.readings.astype("<f4").tobytes()
         score = None if math.isnan(step.score) else step.score
         cursor.execute(
             "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -66,8 +65,8 @@ def _step(block: int, score: float | None, critical: bool, counts: bytes, readin
     if score is None:
         return Step.unjudged(block, own, critical)
     values = np.frombuffer(readings, "<f4").astype(np.float64)
-    five = values[:-1].reshape(5, -1)
-    return Step(block, own, five[0], five[1], five[2], five[3], five[4], float(values[-1]), score, critical)
+    five = values[:-2].reshape(5, -1)
+    return Step(block, own, five[0], five[1], five[2], five[3], five[4], values[-2:], score, critical)
 
 
 def reset(cursor: Cursor, model: int, version: int) -> None:

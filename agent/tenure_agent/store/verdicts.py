@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 
-from tenure_agent.records import Level, Verdict
+from tenure_agent.records import Level, Reading, Verdict
 from tenure_agent.store.connection import Cursor
 from tenure_agent.store.predictions import one
 
@@ -16,16 +18,10 @@ KEPT = 400 * 86_400 * 1_000_000  # microseconds: a year, and what it is compared
 MOST = 10_000  # of a model, kept whole; of older ones as many at most
 
 
-def append(cursor: Cursor, model: int, version: int, verdict: Verdict, alone: Level) -> None:
-    """`alone` is the check's own level, `verdict.level` the one after episodes."""
-    detail = {
-        "rows": verdict.rows,
-        "measures": {name: value for name, value in verdict.measures.items() if math.isfinite(value)},
-        "readings": [asdict(reading) for reading in verdict.readings],
-    }
-    cursor.execute(
-        "INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
+def append(cursor: Cursor, model: int, version: int, said: Sequence[tuple[Verdict, Level]]) -> None:
+    """Of each pair the level is the check's own, the verdict's the one after episodes."""
+    rows = [
+        (
             model,
             version,
             verdict.check,
@@ -34,9 +30,26 @@ def append(cursor: Cursor, model: int, version: int, verdict: Verdict, alone: Le
             verdict.window.end,
             verdict.window.start,
             verdict.reason,
-            json.dumps(detail),
-        ],
-    )
+            _detail(verdict),
+        )
+        for verdict, alone in said
+    ]
+    if rows:
+        places = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?)"] * len(rows))
+        cursor.execute(f"INSERT INTO verdicts VALUES {places}", [value for row in rows for value in row])
+
+
+def _detail(verdict: Verdict) -> str:
+    detail = {
+        "rows": verdict.rows,
+        "measures": {name: value for name, value in verdict.measures.items() if math.isfinite(value)},
+        "readings": [dict(zip(_READING, _values(reading), strict=True)) for reading in verdict.readings],
+    }
+    return json.dumps(detail)
+
+
+_READING = tuple(one.name for one in fields(Reading))
+_values = attrgetter(*_READING)
 
 
 def recent(cursor: Cursor, model: int, version: int, check: str, limit: int) -> list[tuple[Level, Level]]:

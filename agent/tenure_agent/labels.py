@@ -1,0 +1,94 @@
+"""Labelled predictions of all versions of one store: read once, and from then on only what is new."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tenure_agent.evidence import SLACK, Evidence
+from tenure_agent.store import outcomes
+from tenure_agent.store.catalogue import Model
+from tenure_agent.store.database import Cursor
+from tenure_agent.store.outcomes import Extent
+
+
+@dataclass(slots=True)
+class _Read:
+    evidence: Evidence
+    extent: Extent
+    since: int
+    cut: bool  # older ones were left out
+    revision: int = -1
+
+
+class Labels:
+    """What has been read so far, in memory."""
+
+    def __init__(self) -> None:
+        self._read: dict[tuple[int, int], _Read] = {}
+
+    def look(
+        self, cursor: Cursor, model: Model, version: int, *, since: int, known: int, newest: int, revision: int
+    ) -> Evidence:
+        """The newest labelled predictions of a version.
+
+        Parameters
+        ----------
+        since
+            Event time of the oldest prediction to look at, and of the oldest label.
+        known
+            Only labels known by then.
+        newest
+            At most so many, counted back from the label known last.
+        revision
+            Of the store, or an older one than that: while it stays, nothing is new.
+        """
+        read = self._read.get((model.number, version))
+        stale = read is None or read.revision != revision
+        if read is None or since < read.since or (stale and not self._followed(cursor, model, version, read)):
+            read = self._begun(cursor, model, version, since, newest)
+        read.revision = revision
+        found = read.evidence.look(since, known, newest)
+        if read.cut and len(found) < newest:
+            read = self._begun(cursor, model, version, since, newest)
+            read.revision = revision
+            found = read.evidence.look(since, known, newest)
+        return found
+
+    def wrote(self, revision: int) -> None:
+        """After that revision of the store came one that changed no labels."""
+        for read in self._read.values():
+            if read.revision == revision:
+                read.revision += 1
+
+    def current(self, model: Model, version: int, revision: int) -> bool:
+        """Whether nothing was written since a version's labels were last looked at."""
+        read = self._read.get((model.number, version))
+        return read is not None and read.revision == revision
+
+    def newest(self, model: Model, version: int) -> int:
+        """The ingest number up to which has been read."""
+        return self._read[model.number, version].extent.newest
+
+    def forget(self, model: Model, version: int, most: int) -> None:
+        """Keep about so many."""
+        read = self._read[model.number, version]
+        read.cut = read.evidence.forget(most) or read.cut
+
+    def _followed(self, cursor: Cursor, model: Model, version: int, read: _Read) -> bool:
+        """Take in what is new; False where rows are gone: their labels count no longer."""
+        extent = outcomes.extent(cursor, model, read.extent.newest)
+        if (extent.oldest, extent.slim) != (read.extent.oldest, read.extent.slim):
+            return False
+        if extent.newest > read.extent.newest:
+            after = read.extent.newest
+            fresh = outcomes.labelled(cursor, model, version, after=after, since=read.since)
+            read.evidence.add(fresh)
+        read.extent = extent
+        return True
+
+    def _begun(self, cursor: Cursor, model: Model, version: int, since: int, newest: int) -> _Read:
+        most = round(SLACK * newest)
+        found = outcomes.labelled(cursor, model, version, since=since, newest=most)
+        read = _Read(Evidence(found), outcomes.extent(cursor, model, -1), since, len(found) == most)
+        self._read[model.number, version] = read
+        return read
