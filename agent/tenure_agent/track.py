@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from tenure_agent.bins import Array
 from tenure_agent.checks.drift import Newest, Settings, check_drift
 from tenure_agent.null import Nulls
 from tenure_agent.past import NEWEST, WINDOW, Past, Step
@@ -29,6 +30,7 @@ class Track:
         self.length = length
         self._nulls = Nulls(reference)
         self._blocks: dict[int, Summary] = {}
+        self._counts: dict[int, Array] = {}  # of those blocks, over coarse bins
         self.newest: Newest | None = None
         self.past = Past(len(reference.columns), len(self._nulls.total))
         for step in steps:
@@ -46,6 +48,7 @@ class Track:
         if self.past.next is None or block > self.past.next - WINDOW:
             known = self._blocks.get(block)
             self._blocks[block] = summary if known is None else known + summary
+            self._counts.pop(block, None)
 
     def due(self, now: int) -> range:
         """The blocks to be judged at an event time: those that are over."""
@@ -54,14 +57,18 @@ class Track:
 
     def window(self, block: int) -> Newest:
         """The window that ends with a block."""
-        empty = Summary.empty(self.reference.layout)
         numbers = range(block - WINDOW + 1, block + 1)
-        blocks = [self._blocks.get(number, empty) for number in numbers]
+        counts = np.zeros((WINDOW, len(self._nulls.total)), np.int64)
+        for i, number in enumerate(numbers):
+            if number in self._blocks:
+                if number not in self._counts:
+                    self._counts[number] = self.reference.coarse.counts(self._blocks[number])
+                counts[i] = self._counts[number]
         return Newest(
             block,
             Window(numbers[0] * self.length, (block + 1) * self.length),
-            merge(self.reference.layout, blocks),
-            np.stack([self.reference.coarse.counts(summary) for summary in blocks]),
+            merge(self.reference.layout, (self._blocks[number] for number in numbers if number in self._blocks)),
+            counts,
             NEWEST,
         )
 
@@ -75,5 +82,7 @@ class Track:
             self.newest = self.window(block)
             verdict, step = check_drift(self.reference, self._nulls, self.past, self.newest, settings)
             self.past.append(step)
-            self._blocks = {number: kept for number, kept in self._blocks.items() if number > block + 1 - WINDOW}
+            for number in [number for number in self._blocks if number <= block + 1 - WINDOW]:
+                del self._blocks[number]
+                self._counts.pop(number, None)
             yield verdict, step
