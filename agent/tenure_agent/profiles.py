@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from tenure_agent.store import steps as steps_store
 from tenure_agent.store.catalogue import Column, Model
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.predictions import CHAMPION
-from tenure_agent.summary import Summary
+from tenure_agent.summary import MAGNITUDES, Summary
 from tenure_agent.surprise import margin_of
 from tenure_agent.tally import summarise
 from tenure_agent.track import Track
@@ -42,6 +43,7 @@ MINUTE, HOUR = 60 * MICROS, 3600 * MICROS
 CHUNK_VALUES = 1 << 19  # read at a time: they take eight bytes each, several times over
 ROLES = 256  # as many as a row can hold
 AT_ONCE = 64  # buckets summarised together
+HELD_INTEGERS = 1 << 21  # of summaries, before they are written: a bucket is read in several chunks, and kept once
 TARGET_SHARE, MIN_SHARE, OF_REFERENCE = 5 / 3, 0.6, 5  # rows a window is to hold, and at least holds
 SHORTEST_BLOCK, LONGEST_BLOCK = 6, 3 * 24 * 60  # minutes
 SETTLE = 10 * MICROS  # by the wall, rows may still be on their way when a block is over
@@ -205,23 +207,34 @@ class Profiles:
         return min(max(blocks, SHORTEST_BLOCK), LONGEST_BLOCK) * MINUTE
 
     async def _advance(self, model: Model, version: int, track: Track) -> bool:
-        """Summarise the next rows that are not summarised yet; False when there were none."""
-        reference = track.reference
+        """Summarise rows that are not summarised yet, as many buckets as are held at once; False when there were none."""
+        reference, span = track.reference, self._bucket(track)
+        columns = needed(model, reference)
+        room = HELD_INTEGERS // (reference.layout.bins + MAGNITUDES * (len(reference.columns) + 1))
+        held: dict[tuple[int, int], Summary] = {}
 
-        def read(cursor: Cursor) -> tuple[int, dict[str, Array]]:
-            after, columns = summaries.watermark(cursor, model.number, version), needed(model, reference)
+        def read(after: int, cursor: Cursor) -> tuple[int, dict[str, Array]]:
             upto = predictions.batch_bounds(cursor, model, after, max(1, CHUNK_VALUES // (len(columns) + 2)))
             if upto == after:
                 return after, {}
             return upto, predictions.columns_after(cursor, model, version, (after, upto), columns)
 
-        upto, rows = await self._database.async_read(read)
-        if not rows:
+        first = after = await self._database.async_read(
+            lambda cursor: summaries.watermark(cursor, model.number, version)
+        )
+        while len(held) <= room:
+            upto, rows = await self._database.async_read(partial(read, after))
+            if upto == after:
+                break
+            for role, time, summary in await asyncio.to_thread(_summaries, model, reference, rows, span):
+                known = held.get((role, time))
+                held[role, time] = summary if known is None else known + summary
+            after = upto
+        if after == first:
             return False
-        span = self._bucket(track)
-        found = await asyncio.to_thread(lambda: list(_summaries(model, reference, rows, span)))
+        found = [(role, time, summary) for (role, time), summary in held.items()]
         await self._database.async_write(
-            lambda cursor: summaries.append(cursor, model.number, version, reference.hash, span, upto, found)
+            lambda cursor: summaries.append(cursor, model.number, version, reference.hash, span, after, found)
         )
         for role, time, summary in found:
             if role == CHAMPION:
@@ -260,20 +273,23 @@ def read_column(column: Column, rows: Mapping[str, Array], kind: str | None = No
 
 def _summaries(
     model: Model, reference: Reference, rows: Mapping[str, Array], bucket: int
-) -> Iterator[tuple[int, int, Summary]]:
+) -> list[tuple[int, int, Summary]]:
     """(role, time, summary) of rows just read, by buckets of event time."""
     keys, groups = np.unique(rows["time"] // bucket * ROLES + rows["role"], return_inverse=True)
-    order = np.argsort(groups, kind="stable")
+    in_order = bool((np.diff(groups) >= 0).all())  # as rows most often are
+    order = slice(None) if in_order else np.argsort(groups, kind="stable")
     groups = groups[order]
     values = {
         column.key: read_column(model.columns[column.key], rows, column.kind)[order]
         for column in reference.columns
         if column.key in model.columns
     }
+    done: list[tuple[int, int, Summary]] = []
     for low in range(0, len(keys), AT_ONCE):
         here = slice(*np.searchsorted(groups, (low, low + AT_ONCE)).tolist())
         part = keys[low : low + AT_ONCE].tolist()
         found = summarise(
             reference.layout, {key: array[here] for key, array in values.items()}, groups[here] - low, len(part)
         )
-        yield from ((key % ROLES, key // ROLES * bucket, one) for key, one in zip(part, found, strict=True))
+        done += [(key % ROLES, key // ROLES * bucket, one) for key, one in zip(part, found, strict=True)]
+    return done
