@@ -11,7 +11,6 @@ import datetime as dt
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +39,10 @@ logger = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
 MINUTE, HOUR = 60 * MICROS, 3600 * MICROS
-CHUNK_VALUES = 1 << 19  # read at a time: they take eight bytes each, several times over
+CHUNK_VALUES = 1 << 18  # read at a time: they take eight bytes each, several times over
 ROLES = 256  # as many as a row can hold
 AT_ONCE = 64  # buckets summarised together
-HELD_INTEGERS = 1 << 21  # of summaries, before they are written: a bucket is read in several chunks, and kept once
+HELD_INTEGERS = 1 << 20  # of summaries, before they are written: a bucket is read in several chunks, and kept once
 TARGET_SHARE, MIN_SHARE, OF_REFERENCE = 5 / 3, 0.6, 5  # rows a window is to hold, and at least holds
 SHORTEST_BLOCK, LONGEST_BLOCK = 6, 3 * 24 * 60  # minutes
 SETTLE = 10 * MICROS  # by the wall, rows may still be on their way when a block is over
@@ -166,8 +165,7 @@ class Profiles:
         return {c.name: m / n for c, m, n in zip(columns, summary.missing.tolist(), seen, strict=True) if n}
 
     async def _track(self, model: Model, version: int, reference: Reference) -> Track | None:
-        key = model.number, version
-        known = self._tracks.get(key)
+        known = self._tracks.get(key := (model.number, version))
         if known is None or known.reference.hash != reference.hash:
             found = await self._database.async_read(lambda cursor: self._resume(cursor, model, version, reference))
             if found is None:
@@ -209,37 +207,44 @@ class Profiles:
     async def _advance(self, model: Model, version: int, track: Track) -> bool:
         """Summarise rows that are not summarised yet, as many buckets as are held at once; False when there were none."""
         reference, span = track.reference, self._bucket(track)
-        columns = needed(model, reference)
         room = HELD_INTEGERS // (reference.layout.bins + MAGNITUDES * (len(reference.columns) + 1))
         held: dict[tuple[int, int], Summary] = {}
-
-        def read(after: int, cursor: Cursor) -> tuple[int, dict[str, Array]]:
-            upto = predictions.batch_bounds(cursor, model, after, max(1, CHUNK_VALUES // (len(columns) + 2)))
-            if upto == after:
-                return after, {}
-            return upto, predictions.columns_after(cursor, model, version, (after, upto), columns)
-
         first = after = await self._database.async_read(
             lambda cursor: summaries.watermark(cursor, model.number, version)
         )
         while len(held) <= room:
-            upto, rows = await self._database.async_read(partial(read, after))
-            if upto == after:
+            before = after
+            after, found = await self._chunk(model, version, reference, before, span)
+            if after == before:
                 break
-            for role, time, summary in await asyncio.to_thread(_summaries, model, reference, rows, span):
-                known = held.get((role, time))
-                held[role, time] = summary if known is None else known + summary
-            after = upto
+            for key, summary in found:
+                held[key] = held[key] + summary if key in held else summary
         if after == first:
             return False
-        found = [(role, time, summary) for (role, time), summary in held.items()]
+        new = [(*key, summary) for key, summary in held.items()]
         await self._database.async_write(
-            lambda cursor: summaries.append(cursor, model.number, version, reference.hash, span, after, found)
+            lambda cursor: summaries.append(cursor, model.number, version, reference.hash, span, after, new)
         )
-        for role, time, summary in found:
+        for role, time, summary in new:
             if role == CHAMPION:
                 track.add(time, summary)
         return True
+
+    async def _chunk(
+        self, model: Model, version: int, reference: Reference, after: int, span: int
+    ) -> tuple[int, list[tuple[tuple[int, int], Summary]]]:
+        """The ingest number up to which the next rows go, and their summaries."""
+        columns = needed(model, reference)
+
+        def read(cursor: Cursor) -> tuple[int, dict[str, Array]]:
+            upto = predictions.batch_bounds(cursor, model, after, max(1, CHUNK_VALUES // (len(columns) + 2)))
+            rows = {} if upto == after else predictions.columns_after(cursor, model, version, (after, upto), columns)
+            return upto, rows
+
+        upto, rows = await self._database.async_read(read)
+        if not rows:
+            return after, []
+        return upto, await asyncio.to_thread(summaries_of, model, reference, rows, span)
 
     def _bucket(self, track: Track) -> int:
         return track.length if self._coarse or track.length % MINUTE else MINUTE
@@ -271,25 +276,24 @@ def read_column(column: Column, rows: Mapping[str, Array], kind: str | None = No
     return np.where([text is not None for text in texts], texts, as_texts(numbers))
 
 
-def _summaries(
+def summaries_of(
     model: Model, reference: Reference, rows: Mapping[str, Array], bucket: int
-) -> list[tuple[int, int, Summary]]:
-    """(role, time, summary) of rows just read, by buckets of event time."""
+) -> list[tuple[tuple[int, int], Summary]]:
+    """Role, time and summary of rows just read, by buckets of event time."""
     keys, groups = np.unique(rows["time"] // bucket * ROLES + rows["role"], return_inverse=True)
-    in_order = bool((np.diff(groups) >= 0).all())  # as rows most often are
-    order = slice(None) if in_order else np.argsort(groups, kind="stable")
+    order = slice(None) if (np.diff(groups) >= 0).all() else np.argsort(groups, kind="stable")
     groups = groups[order]
     values = {
         column.key: read_column(model.columns[column.key], rows, column.kind)[order]
         for column in reference.columns
         if column.key in model.columns
     }
-    done: list[tuple[int, int, Summary]] = []
+    done: list[tuple[tuple[int, int], Summary]] = []
     for low in range(0, len(keys), AT_ONCE):
         here = slice(*np.searchsorted(groups, (low, low + AT_ONCE)).tolist())
         part = keys[low : low + AT_ONCE].tolist()
         found = summarise(
             reference.layout, {key: array[here] for key, array in values.items()}, groups[here] - low, len(part)
         )
-        done += [(key % ROLES, key // ROLES * bucket, one) for key, one in zip(part, found, strict=True)]
+        done += [((key % ROLES, key // ROLES * bucket), one) for key, one in zip(part, found, strict=True)]
     return done

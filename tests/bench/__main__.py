@@ -9,7 +9,7 @@ import argparse
 import json
 import platform
 
-from tests.bench import away, durable, footprint, import_cost, in_path, many_rows, processor, relay
+from tests.bench import away, checks, durable, footprint, import_cost, in_path, many_rows, processor, relay
 from tests.bench.line import Line
 
 SUITES = {
@@ -21,6 +21,7 @@ SUITES = {
     "durable": durable.run,
     "relay": relay.run,
     "footprint": footprint.run,
+    "checks": checks.run,
 }
 
 
