@@ -63,9 +63,9 @@ def _evidently(reference: Any, current: Any, method: str | None) -> Callable[[],
 
 def scouter(reference: Any, current: Any) -> Callable[[], object]:
     library = importlib.import_module("scouter.drift")
-    drifter, first, second = library.Drifter(), _frame(reference), _frame(current)
-    profile = drifter.create_drift_profile(first, library.PsiDriftConfig(space="bench", name="bench", version="0.1.0"))
-    return lambda: drifter.compute_drift(second, profile)
+    drifter, config = library.Drifter(), library.PsiDriftConfig(space="bench", name="bench", version="0.1.0")
+    profile = drifter.create_drift_profile(reference, config)
+    return lambda: drifter.compute_drift(current, profile)
 
 
 def _frame(values: Any) -> Any:
