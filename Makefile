@@ -4,7 +4,7 @@ BIN := .venv/bin
 PROTO := tenure_proto/v1/monitoring.proto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults fuzz soak check bench proto clean
+.PHONY: help setup demo test faults fuzz soak check bench peers quality proto clean
 
 help:                ## this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,6 +51,15 @@ check: setup         ## lint, types, import direction
 
 bench: .venv/.bench  ## speed, as ratios measured side by side in one run
 	$(BIN)/python -m tests.bench $(ARGS)
+
+peers: .venv/.ready  ## other drift libraries for `make bench`, each in an environment of its own
+	for peer in evidently alibi-detect nannyml scouter-ml; do \
+	  $(PYTHON) -m venv .venv/peers/$$peer; \
+	  .venv/peers/$$peer/bin/pip install --quiet $$peer numpy 'pandas<3' statsmodels || rm -r .venv/peers/$$peer; \
+	done
+
+quality: setup       ## false alarms and detections on real streams, beside other rules (TENURE_SHARED: where the data are)
+	$(BIN)/python -m tests.quality $(ARGS)
 
 proto: setup         ## regenerate the protobuf code with the oldest supported compiler
 	cd proto && ../.venv/protoc/bin/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. $(PROTO)

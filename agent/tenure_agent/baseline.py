@@ -40,13 +40,13 @@ class Baseline:
         return running_shares(self.layout, self.summary.counts, self.summary.below, self.summary.above)
 
     @cached_property
-    def half_widths(self) -> Array:
-        """float64 (bins): half of each bin's width; 0 for outer bins and categories."""
-        found = np.zeros(self.layout.bins)
+    def spacing(self) -> Array:
+        """float64 (bins): half of the widths on both sides of each upper edge; outer bins and categories have none."""
+        halves = np.zeros(self.layout.bins + 1)
         for i, column in enumerate(self.layout.columns):
             if len(column.edges) > 1:
-                found[self.first[i] + 1 : self.last[i]] = np.diff(column.upper / 2)
-        return found
+                halves[self.first[i] + 1 : self.last[i]] = np.diff(column.upper / 2)
+        return halves[:-1] + halves[1:]
 
     @cached_property
     def bounds(self) -> tuple[Array, Array]:

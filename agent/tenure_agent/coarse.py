@@ -30,6 +30,7 @@ class Coarse:
             numbers.append(own + starts[-1])
             starts.append(starts[-1] + int(own[-1]) + 2)
         self.starts: Array = np.array(starts, np.int64)
+        self.widths: Array = np.diff(self.starts)
         self.missing: Array = self.starts[1:] - 1
         own = np.concatenate(numbers) if numbers else np.empty(0, np.int64)
         self._first: Array = np.flatnonzero(np.diff(own, prepend=-1))
@@ -55,7 +56,7 @@ class Coarse:
 
     def shares(self, counts: Array) -> Array:
         """float64 (…, bins): of each column's rows; 0 where it has none."""
-        rows = np.repeat(np.maximum(self.sums(counts), 1), np.diff(self.starts), axis=-1)
+        rows = np.repeat(np.maximum(self.sums(counts), 1), self.widths, axis=-1)
         found: Array = counts / rows
         return found
 

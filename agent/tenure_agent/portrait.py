@@ -154,18 +154,22 @@ def _histogram(
     held = np.flatnonzero(counts)
     if column.fenced[held].all():
         return _steps(upper[held], counts[held])
-    edges = np.linspace(*reach, BARS + 1)
-    wide = upper > lower
-    found = np.zeros(BARS)
-    points = counts > 0
+    found = evenly(counts, lower, upper, np.linspace(*reach, BARS + 1))
+    return tuple(round(value, 3) for value in found.tolist())
+
+
+def evenly(counts: Array, lower: Array, upper: Array, edges: Array) -> Array:
+    """Rows between neighbouring edges, each bin's rows being spread evenly over it."""
+    found = np.zeros(len(edges) - 1)
+    points, wide = counts > 0, upper > lower
     at = np.searchsorted(edges, upper[points & ~wide], "right") - 1
-    at = np.where(upper[points & ~wide] == reach[1], BARS - 1, at)
-    inside = (at >= 0) & (at < BARS)
+    at = np.where(upper[points & ~wide] == edges[-1], len(found) - 1, at)
+    inside = (at >= 0) & (at < len(found))
     np.add.at(found, at[inside], counts[points & ~wide][inside])
     for start, stop, rows in zip(lower[points & wide], upper[points & wide], counts[points & wide], strict=True):
         covered = np.minimum(edges[1:], stop) - np.maximum(edges[:-1], start)
         found += rows * np.maximum(covered, 0.0) / (stop - start)
-    return tuple(round(value, 3) for value in found.tolist())
+    return found
 
 
 def _steps(values: Array, counts: Array) -> tuple[float, ...]:

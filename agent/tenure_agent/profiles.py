@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,7 +32,7 @@ from tenure_agent.store import steps as steps_store
 from tenure_agent.store.catalogue import Column, Model
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.predictions import CHAMPION
-from tenure_agent.summary import Summary
+from tenure_agent.summary import MAGNITUDES, Summary
 from tenure_agent.surprise import margin_of
 from tenure_agent.tally import summarise
 from tenure_agent.track import Track
@@ -42,9 +42,10 @@ Array = npt.NDArray[Any]
 T = TypeVar("T")
 
 MINUTE, HOUR = 60 * MICROS, 3600 * MICROS
-CHUNK_VALUES = 1 << 19  # read at a time: they take eight bytes each, several times over
+CHUNK_VALUES = 1 << 18  # read at a time: they take eight bytes each, several times over
 ROLES = 256  # as many as a row can hold
 AT_ONCE = 64  # buckets summarised together
+HELD_INTEGERS = 1 << 20  # of summaries, before they are written: a bucket is read in several chunks, and kept once
 TARGET_SHARE, MIN_SHARE, OF_REFERENCE = 5 / 3, 0.6, 5  # rows a window is to hold, and at least holds
 SHORTEST_BLOCK, LONGEST_BLOCK = 6, 3 * 24 * 60  # minutes
 SETTLE = 10 * MICROS  # by the wall, rows may still be on their way when a block is over
@@ -168,8 +169,7 @@ class Profiles:
         return {c.name: m / n for c, m, n in zip(columns, summary.missing.tolist(), seen, strict=True) if n}
 
     async def _track(self, model: Model, version: int, reference: Reference, now: int) -> Track | None:
-        key = model.number, version
-        known = self._tracks.get(key)
+        known = self._tracks.get(key := (model.number, version))
         if known is None or known.reference.hash != reference.hash:
             found = await self._database.async_read(lambda cursor: self._resume(cursor, model, version, reference, now))
             if found is None:
@@ -206,33 +206,43 @@ class Profiles:
         return block_length(drift, reference.rows, rows, span)
 
     async def _advance(self, model: Model, version: int, track: Track, newest: int) -> None:
-        """Summarise the next rows that are not summarised yet."""
-        reference = track.reference
-
-        def read(cursor: Cursor) -> tuple[int, dict[str, Array]]:
-            after, columns = track.upto, needed(model, reference)
-            upto = predictions.batch_bounds(cursor, model, after, max(1, CHUNK_VALUES // (len(columns) + 2)))
-            if upto == after:
-                return after, {}
-            return upto, predictions.columns_after(cursor, model, version, (after, upto), columns)
-
-        upto, rows = await self._database.async_read(read)
-        if not rows:
-            track.upto = newest
-            return
-        span = self._bucket(track)
-        found = await self._apart(lambda: list(_summaries(model, reference, rows, span)))
-        if not self._replay:
+        """Summarise rows that are not summarised yet, as many buckets as are held at once."""
+        reference, span = track.reference, self._bucket(track)
+        room = HELD_INTEGERS // (reference.layout.bins + MAGNITUDES * (len(reference.columns) + 1))
+        held: dict[tuple[int, int], Summary] = {}
+        while track.upto < newest and len(held) <= room:
+            upto, found = await self._chunk(model, version, reference, track.upto, span)
+            for key, summary in found:
+                held[key] = held[key] + summary if key in held else summary
+            track.upto = upto if upto > track.upto else newest
+        new = [(*key, summary) for key, summary in held.items()]
+        if not self._replay and new:
+            upto = track.upto
             await self._database.async_write(
-                lambda cursor: summaries.append(cursor, model.number, version, reference.hash, span, upto, found)
+                lambda cursor: summaries.append(cursor, model.number, version, reference.hash, span, upto, new)
             )
-        track.upto = upto
-        for role, time, summary in found:
+        for role, time, summary in new:
             if role == CHAMPION:
                 track.add(time, summary)
 
     async def _apart(self, work: Callable[[], T]) -> T:
         return work() if self._replay else await asyncio.to_thread(work)
+
+    async def _chunk(
+        self, model: Model, version: int, reference: Reference, after: int, span: int
+    ) -> tuple[int, list[tuple[tuple[int, int], Summary]]]:
+        """The ingest number up to which the next rows go, and their summaries."""
+        columns = needed(model, reference)
+
+        def read(cursor: Cursor) -> tuple[int, dict[str, Array]]:
+            upto = predictions.batch_bounds(cursor, model, after, max(1, CHUNK_VALUES // (len(columns) + 2)))
+            rows = {} if upto == after else predictions.columns_after(cursor, model, version, (after, upto), columns)
+            return upto, rows
+
+        upto, rows = await self._database.async_read(read)
+        if not rows:
+            return after, []
+        return upto, await self._apart(lambda: summaries_of(model, reference, rows, span))
 
     def _bucket(self, track: Track) -> int:
         return track.length if self._replay or track.length % MINUTE else MINUTE
@@ -287,22 +297,24 @@ def read_column(column: Column, rows: Mapping[str, Array], kind: str | None = No
     return np.where([text is not None for text in texts], texts, as_texts(numbers))
 
 
-def _summaries(
+def summaries_of(
     model: Model, reference: Reference, rows: Mapping[str, Array], bucket: int
-) -> Iterator[tuple[int, int, Summary]]:
-    """(role, time, summary) of rows just read, by buckets of event time."""
+) -> list[tuple[tuple[int, int], Summary]]:
+    """Role, time and summary of rows just read, by buckets of event time."""
     keys, groups = np.unique(rows["time"] // bucket * ROLES + rows["role"], return_inverse=True)
-    order = np.argsort(groups, kind="stable")
+    order = slice(None) if (np.diff(groups) >= 0).all() else np.argsort(groups, kind="stable")
     groups = groups[order]
     values = {
         column.key: read_column(model.columns[column.key], rows, column.kind)[order]
         for column in reference.columns
         if column.key in model.columns
     }
+    done: list[tuple[tuple[int, int], Summary]] = []
     for low in range(0, len(keys), AT_ONCE):
         here = slice(*np.searchsorted(groups, (low, low + AT_ONCE)).tolist())
         part = keys[low : low + AT_ONCE].tolist()
         found = summarise(
             reference.layout, {key: array[here] for key, array in values.items()}, groups[here] - low, len(part)
         )
-        yield from ((key % ROLES, key // ROLES * bucket, one) for key, one in zip(part, found, strict=True))
+        done += [((key % ROLES, key // ROLES * bucket), one) for key, one in zip(part, found, strict=True)]
+    return done

@@ -121,7 +121,7 @@ class Tally:
         with np.errstate(over="ignore"):
             centred = finite - centre
             self._total[group, number] = centred.sum()
-            self._squares[group, number] = np.dot(centred, centred)
+            self._squares[group, number] = np.square(centred).sum()  # BLAS would wake its threads for it, and wait
 
     def _short(self, number: int, column: ColumnBins, values: Array) -> None:
         """All groups at once: each value is looked up among the edges."""

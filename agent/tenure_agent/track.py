@@ -30,7 +30,7 @@ class Track:
         self.length = length
         self._nulls = Nulls(reference)
         self._blocks: dict[int, Summary] = {}
-        self._counts: dict[int, Array] = {}
+        self._counts: dict[int, Array] = {}  # of those blocks, over coarse bins
         self._none: Array = np.zeros_like(self._nulls.total)
         self.newest: Newest | None = None
         self.upto = 0  # the ingest number up to which rows were taken in

@@ -9,7 +9,7 @@ import argparse
 import json
 import platform
 
-from tests.bench import away, backtest, durable, footprint, import_cost, in_path, many_rows, processor, relay
+from tests.bench import away, backtest, checks, durable, footprint, import_cost, in_path, many_rows, processor, relay
 from tests.bench.line import Line
 
 SUITES = {
@@ -22,6 +22,7 @@ SUITES = {
     "relay": relay.run,
     "footprint": footprint.run,
     "backtest": backtest.run,
+    "checks": checks.run,
 }
 
 

@@ -35,7 +35,7 @@ class Line:
         return asdict(self) | {"met": self.met}
 
     def __str__(self) -> str:
-        text = f"{self.suite:9} {self.name:44} {self.value:14,.3f} {self.unit}"
+        text = f"{self.suite:9} {self.name:48} {self.value:14,.3f} {self.unit}"
         if self.ratio is not None:
             text += f"   {self.ratio:8.4f} x {self.base}"
         return text + (f"   (aim {self.target}: {'met' if self.met else 'not met'})" if self.target else "")

@@ -139,9 +139,10 @@ def _readings(
     readings = []
     alarm = level if level is Level.CRITICAL else Level.WARNING
     names, rows = [column.name for column in reference.columns], summary.seen.tolist()
-    columns = zip(names, found.moved.tolist(), found.needed.tolist(), found.columns.tolist(), rows, strict=True)
-    for i, (name, moved, needed, score, n) in enumerate(columns):
-        own = Level.INSUFFICIENT_DATA if found.blind[i] and score < 1 else alarm if score >= 1 else Level.OK
+    scores, blind = found.columns.tolist(), found.blind.tolist()
+    columns = zip(names, found.moved.tolist(), found.needed.tolist(), scores, blind, rows, strict=True)
+    for name, moved, needed, score, unseen, n in columns:
+        own = Level.INSUFFICIENT_DATA if unseen and score < 1 else alarm if score >= 1 else Level.OK
         readings.append(Reading(name, SURPRISE, moved, None, needed, n, own))
     for detector, said in measured.items():
         floor = DETECTORS[detector].floor
@@ -150,11 +151,11 @@ def _readings(
             readings += [Reading(name, detector, math.nan, None, floor, n, Level.ERROR) for name, n in failed]
             continue
         told = ~np.isnan(said.statistic) if detector in ALWAYS else said.statistic >= floor
+        statistics, chances = said.statistic.tolist(), said.p_value.tolist()
         for i in np.flatnonzero(told).tolist():
-            own = alarm if found.columns[i] >= 1 and said.statistic[i] >= floor else Level.OK
-            chance = float(said.p_value[i])
-            known = None if math.isnan(chance) else chance
-            readings.append(Reading(names[i], detector, float(said.statistic[i]), known, floor, rows[i], own))
+            own = alarm if scores[i] >= 1 and statistics[i] >= floor else Level.OK
+            known = None if math.isnan(chances[i]) else chances[i]
+            readings.append(Reading(names[i], detector, statistics[i], known, floor, rows[i], own))
     return readings
 
 

@@ -162,20 +162,33 @@ def _print_built(built: Reference, out: Path, *, as_json: bool) -> None:
 @reference.command(epilog="Example: tenure-agent reference show fraud.reference --column amount")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--column", metavar="NAME", help="One column, in detail.")
+@click.option(
+    "--against",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Another reference, laid over it: the columns that differ most, or the one asked for.",
+)
 @click.option("--json", "as_json", is_flag=True)
-def show(file: Path, column: str | None, as_json: bool) -> None:
+def show(file: Path, column: str | None, against: Path | None, as_json: bool) -> None:
     """Show what a reference holds: its columns, their histograms, and what looks wrong with them."""
+    from tenure_agent.cli.overlay_view import document as overlaid  # noqa: PLC0415
+    from tenure_agent.cli.overlay_view import print_overlays  # noqa: PLC0415
     from tenure_agent.cli.reference_view import document, print_column, print_reference  # noqa: PLC0415
     from tenure_agent.reference import Reference  # noqa: PLC0415
 
     try:
         loaded = Reference.load(file)
+        other = Reference.load(against) if against is not None else None
     except TenureError as error:
         raise click.UsageError(str(error)) from None
     names = [one.name for one in loaded.columns]
     if column is not None and column not in names:
         raise click.UsageError(f"--column: {column!r} is not in {file}. Try: {', '.join(names) or 'no column at all'}")
-    if as_json:
+    if other is not None:
+        if as_json:
+            click.echo(json.dumps(overlaid(loaded, other, column)))
+        else:
+            print_overlays(loaded, other, column)
+    elif as_json:
         click.echo(json.dumps(document(loaded, column)))
     elif column is None:
         print_reference(loaded)

@@ -45,7 +45,7 @@ def document(reference: Reference, name: str | None = None) -> dict[str, Any]:
 
 def print_reference(reference: Reference) -> None:
     """The whole of it."""
-    console = _console()
+    console = terminal()
     _print_head(console, reference)
     wide = console.width >= WIDE
     names = ["missing", *(["mean", "std"] if wide else []), "min", "median", "max"]
@@ -56,7 +56,7 @@ def print_reference(reference: Reference) -> None:
         figures = [portrait.mean, portrait.std, *figures] if wide else figures
         name = Text(visible(portrait.name), "bold" if portrait.part == "output" else "")
         told = [show(figure) for figure in figures]
-        table.add_row(name, portrait.kind, _share(portrait.missing), *told, _sketch(console, portrait, wide=wide))
+        table.add_row(name, portrait.kind, percentage(portrait.missing), *told, _sketch(console, portrait, wide=wide))
     console.print(table)
     for loss in reference.losses:
         console.print(f"loss {loss.channel}: mean {show(loss.mean)} over {loss.rows:,} labelled rows")
@@ -66,7 +66,7 @@ def print_reference(reference: Reference) -> None:
 
 def print_column(reference: Reference, name: str) -> None:
     """One column in detail."""
-    console = _console()
+    console = terminal()
     _print_head(console, reference)
     for portrait in portraits(reference):
         if portrait.name == name:
@@ -97,7 +97,7 @@ def _print_detail(console: Console, portrait: Portrait) -> None:
     output = ", what the model said" if portrait.part == "output" else ""
     console.print(Text(visible(portrait.name), "bold").append(f": {portrait.kind}{output}", "not bold"))
     shares = ("missing", "mistyped", "infinite", "zeros") if portrait.kind != "categorical" else ("missing", "others")
-    console.print("  " + ", ".join(f"{share} {_share(getattr(portrait, share))}" for share in shares))
+    console.print("  " + ", ".join(f"{share} {percentage(getattr(portrait, share))}" for share in shares))
     if portrait.mean is not None:
         figures = ("mean", "std", "low", "median", "high")
         console.print("  " + ", ".join(f"{figure} {show(getattr(portrait, figure))}" for figure in figures))
@@ -108,8 +108,8 @@ def _print_detail(console: Console, portrait: Portrait) -> None:
     bars = _bars(portrait)
     most = max((share for _, share in bars), default=0.0)
     for label, share in bars:
-        full = "█" if _speaks_unicode(console) else "#"
-        table.add_row(label, _share(share), full * round(width * share / most) if most else "")
+        full = "█" if speaks_unicode(console) else "#"
+        table.add_row(label, percentage(share), full * round(width * share / most) if most else "")
     console.print(table)
 
 
@@ -141,7 +141,7 @@ def _sketch(console: Console, portrait: Portrait, *, wide: bool) -> Text:
     heights = portrait.histogram
     while len(heights) > room:
         heights = tuple(sum(heights[i : i + 2]) for i in range(0, len(heights), 2))
-    ramp = BLOCKS if _speaks_unicode(console) else PLAIN
+    ramp = BLOCKS if speaks_unicode(console) else PLAIN
     most = max(heights, default=0.0)
     steps = [0 if not height else 1 + min(7, int(8 * height / most)) for height in heights]
     return Text("".join(ramp[min(step, len(ramp) - 1)] for step in steps))
@@ -151,7 +151,7 @@ def _value(value: float | str) -> str:
     return visible(value) if isinstance(value, str) else show(value)
 
 
-def _share(share: float) -> str:
+def percentage(share: float) -> str:
     return "-" if not share else "<0.1%" if share < 0.001 else f"{share:.1%}"
 
 
@@ -167,14 +167,14 @@ def _print_list(console: Console, title: str, lines: list[Text]) -> None:
             console.print(Padding(line, (0, 0, 0, 2)))
 
 
-def _console() -> Console:
+def terminal() -> Console:
     """Standard output; what it cannot write becomes a question mark."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     return Console(markup=False, highlight=False, emoji=False)
 
 
-def _speaks_unicode(console: Console) -> bool:
+def speaks_unicode(console: Console) -> bool:
     return console.encoding.lower().startswith("utf")
 
 

@@ -34,8 +34,9 @@ def chance_of_more(second: Array, m: Array, first: Array, n: Array) -> Array:
         pooled, unit = (a + b) / (n + m), 1 / n + 1 / m
         excess = b / m - a / n
         z = np.maximum(excess - unit / 2, 0.0) / np.sqrt(pooled * (1 - pooled) * unit)
-        exact = special.betainc(np.maximum(b, 1), a + 1, m / (n + m))
         few = np.minimum(n, m) * np.minimum(pooled, 1 - pooled) < FEW
+        rare = few & (excess > 0)
+        exact = special.betainc(np.maximum(b, 1), a + 1, m / (n + m), where=rare, out=np.zeros(rare.shape))
         found: Array = np.where(excess > 0, np.where(few, exact, special.ndtr(-z)), 1.0)
     return found
 

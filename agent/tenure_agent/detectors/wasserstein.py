@@ -52,10 +52,10 @@ def wasserstein(reference: Reference, summary: Summary) -> Measurement:
     if not len(layout):
         return Measurement(np.empty(0), np.empty(0))
     gaps = running_shares(layout, summary.counts, summary.below, summary.above) - baseline.reached_finite
-    before = np.concatenate(([0.0], gaps[:-1]))
     with np.errstate(all="ignore"):
-        inside = np.add.reduceat((np.abs(gaps) + np.abs(before)) * baseline.half_widths, baseline.first)
-        signed = np.add.reduceat((gaps + before) * baseline.half_widths, baseline.first)
+        areas = gaps * baseline.spacing
+        inside = np.add.reduceat(np.abs(areas), baseline.first)
+        signed = np.add.reduceat(areas, baseline.first)
         moved = moments(layout, summary)[0] - baseline.mean
         distance = (inside + _outside(reference, summary, moved + signed)) / baseline.std
     return measurement(distance, np.full(len(layout), np.nan), layout.ordered & (summary.finite > 0))

@@ -34,8 +34,8 @@ T = TypeVar("T")
 Series = list[dict[str, Any]]
 PROMETHEUS = Path(__file__).parents[3] / "deploy" / "prometheus"
 DEADLINE = 60.0  # for anything to happen; usually it takes a second or two
-REVIEW = {"every": "1s", "window": "1h", "min_rows": 100, "open_after": 1, "close_after": 1}
-QUALITY = {"metric": "accuracy", "minimum": 0.9, "min_labels": 100}
+REVIEW = {"every": "1s", "window": "10s", "min_rows": 100}
+QUALITY = {"metric": "accuracy", "minimum": 0.9, "min_labels": 100, "open_after": 1, "close_after": 1}
 
 
 def until(what: str, found: Callable[[], T | None]) -> T:
@@ -123,12 +123,13 @@ def _tell(address: str, seen: Callable[[str], Series]) -> tenure.Monitor:
         country = None if scale > 1 and rng.random() < 0.3 else rng.choice(["NL", "DE"])
         return {"amount": scale * rng.lognormvariate(0, 1), "country": country}
 
-    def wave(rows: int, scale: float, *, right: bool) -> None:
+    def wave(rows: int, scale: float, *, right: bool, ago: float = 0.0, lasts: float = 0.0) -> None:
+        start = time.time() - ago
         for number in range(rows):
-            label = rng.random() < 0.5
+            label, at = rng.random() < 0.5, start + lasts * number / rows
             row, said = features(scale), float(label if right else not label)
-            monitor.outcome(monitor.record(row, said), label=int(label))
-            monitor.record(row, said, version="2", role=("shadow", "challenger")[number % 2])
+            monitor.outcome(monitor.record(row, said, time=at), label=int(label))
+            monitor.record(row, said, version="2", role=("shadow", "challenger")[number % 2], time=at)
             if number % 100 == 99:
                 assert monitor.flush(DEADLINE)
         assert monitor.flush(DEADLINE)
@@ -139,11 +140,13 @@ def _tell(address: str, seen: Callable[[str], Series]) -> tenure.Monitor:
         times = [start + 1000 * thousand + number for number in range(1000)]
         monitor.record([features(1.0) for _ in times], [float(rng.random() < 0.5) for _ in times], time=times)
         assert monitor.flush(DEADLINE)
-    wave(120, 1.0, right=True)
+    wave(120, 1.0, right=True, ago=60.0)
     seen('tenure_predictions_total{role="champion"} >= 6120')
-    seen('tenure_verdict_level{model="fraud", check="drift"} >= 0')
-    # The world changes: inputs drift, a third of a column goes missing, and the model is wrong.
-    wave(600, 20.0, right=False)
+    seen('tenure_verdict_level{model="fraud", check="drift"}')
+    # The world changes: inputs drift, a third of a column goes missing, and the model is wrong. Blocks of a second are
+    # judged once they are ten seconds old: those that are no older yet, and some still to come.
+    wave(2400, 20.0, right=False, ago=8.0, lasts=40.0)
+    seen('ALERTS{alertname="TenureDriftCritical", alertstate="firing"}')
     # More rows at once than the queue holds; a report refused, sent twice, and five in its sequence never sent.
     monitor.record([{"amount": 1.0, "country": "NL"}] * 2000, [0.0] * 2000)
     wave(1, 20.0, right=False)
