@@ -216,7 +216,8 @@ def _between(values: Array) -> Array:
 
 def _times(number: Array, step: Array | float) -> Array:
     """Whole numbers times powers of ten. 3 * 0.1 is a hair over 0.3: dividing by a whole number is not."""
-    return np.where(np.less(step, 1), number / np.round(1 / np.asarray(step)), number * step)
+    parts = np.round(1 / np.asarray(step))
+    return np.where((parts > 1) & np.isfinite(parts), number / parts, number * step)
 
 
 def category_bins(column: ColumnBins, values: Array) -> tuple[Array, Array]:

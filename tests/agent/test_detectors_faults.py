@@ -163,6 +163,7 @@ def test_out_of_range_is_exact_where_the_ends_are_atoms() -> None:
         RNG.normal(1e4, 100, 300),
         np.array([3.7]),
         -RNG.random(7) * 1e-9,
+        RNG.random(9) * 1e-311,
     ],
 )
 def test_out_of_range_is_exact_beyond_the_numbers_named_and_a_tenth_of_the_range_off_at_most(reference: Array) -> None:

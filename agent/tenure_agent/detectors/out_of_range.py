@@ -25,10 +25,10 @@ def out_of_range(reference: Reference, summary: Summary) -> Measurement:
     -----
     The outer bins hold what lies beyond all values the bins were chosen by, and infinities: with a of the reference's
     values there and b of the summary's, max(0, b/m - a/n). They begin at the least and the greatest value where these are
-    atoms, else at round numbers further out by a tenth of the range at most (of one value, a tenth of that): a reference
-    tells no single row's value. So this is the share beyond the numbers that `explain` names: exact where both ends are
-    atoms, else between the share outside by over that tenth and the share outside. That holds where the bins were chosen
-    by all rows, a then being the infinite ones; where by a sample, within a/n.
+    atoms, else at round numbers further out by a tenth of the range at most (of one value, a tenth of that; the next float
+    where that is more), as a reference tells no single row's value. So this is the share beyond the numbers that `explain`
+    names: exact where both ends are atoms, else between the share outside by over that tenth and the share outside. That
+    holds where the bins were chosen by all rows, a then being the infinite ones; where by a sample, within a/n.
     Had nothing changed, b or more new values lie beyond an order statistic with r = a + 2 values on its other side with a
     chance of I_x(b, r), x = m/(n + m), I being the regularised incomplete beta function (in the limit of many rows;
     a little too large otherwise).
