@@ -27,7 +27,8 @@ class ColumnBins:
 
     Numeric bin i holds (edges[i-1], edges[i]]; the first reaches down to -inf, the last up to +inf, so there is one
     bin more than edges. A value that many rows share (an atom) has a bin of its own. Categorical bins are `categories`
-    in order, then one for all others. A boolean column is a numeric one of 0 and 1.
+    in order, then one for all others. A boolean column is a numeric one of 0 and 1, which have bins of their own however
+    few rows share them: they could be nobody.
 
     Parameters
     ----------
@@ -106,8 +107,8 @@ def build_column(name: str, part: str, values: Array, declared: str | None = Non
     if unfit is not None:
         return unfit
     truth = declared == BOOLEAN or (declared is None and np.array_equal(np.unique(present), (0.0, 1.0)))
-    edges = quantile_edges(present)
     finite = present[np.isfinite(present)]
+    edges = _fenced(np.unique(finite)) if truth and np.isin(finite, (0.0, 1.0)).all() else quantile_edges(present)
     middle = np.partition(finite, len(finite) // 2)[len(finite) // 2] if len(finite) else edges[0]
     centre = float(edges[min(int(np.searchsorted(edges, middle)), len(edges) - 1)])
     return ColumnBins(name, part, BOOLEAN if truth else NUMERIC, centre, tuple(edges.tolist()))
@@ -154,9 +155,13 @@ def quantile_edges(values: Array) -> Array:
     below, above = _outside(unique)
     edges = np.where(atom, unique, _between(np.append(unique, above)))
     ends = _ends(upto, np.flatnonzero(atom), share)
+    return np.unique(np.concatenate((edges[ends], _fenced(unique[atom]), [] if atom[0] else [below])))
+
+
+def _fenced(values: Array) -> Array:
+    """Edges that give each of some values a bin of its own."""
     with np.errstate(over="ignore"):  # below the least float there is -inf
-        fences = np.nextafter(unique[atom], -np.inf)
-    return np.unique(np.concatenate((edges[ends], fences, [] if atom[0] else [below])))
+        return np.unique(np.concatenate((values, np.nextafter(values, -np.inf))))
 
 
 def _ends(upto: Array, atoms: Array, share: float) -> list[int]:
@@ -187,8 +192,8 @@ def _outside(values: Array) -> tuple[float, float]:
     least, most = float(values[0]), float(values[-1])
     with np.errstate(all="ignore"):
         step = float(10.0 ** np.floor(np.log10(((most - least) or abs(least) or 1.0) / 10)))
-        below = float((np.ceil(least / np.float64(step)) - 1) * step)
-        above = float((np.floor(most / np.float64(step)) + 1) * step)
+        below = float(_times(np.ceil(np.float64(least) / step) - 1, step))
+        above = float(_times(np.floor(np.float64(most) / step) + 1, step))
         next_below, next_above = float(np.nextafter(least, -np.inf)), float(np.nextafter(most, np.inf))
     return (
         below if -np.inf < below < least else next_below,
@@ -201,14 +206,18 @@ def _between(values: Array) -> Array:
     low, high = values[:-1], values[1:]
     with np.errstate(all="ignore"):
         step = 10.0 ** np.floor(np.log10(high - low))
-        number = np.ceil(low / step)
-        # 3 * 0.1 is a hair over 0.3: dividing by a whole number is not.
-        rounder = np.where(step < 1, number / np.round(1 / step), number * step)
+        rounder = _times(np.ceil(low / step), step)
         middle = low / 2 + high / 2
     found = np.where(np.isfinite(rounder) & (rounder >= low) & (rounder < high), rounder, middle)
     found = np.where((found >= low) & (found < high), found, low)
     found[-1] = values[-1]
     return found
+
+
+def _times(number: Array, step: Array | float) -> Array:
+    """Whole numbers times powers of ten. 3 * 0.1 is a hair over 0.3: dividing by a whole number is not."""
+    parts = np.round(1 / np.asarray(step))
+    return np.where((parts > 1) & np.isfinite(parts), number / parts, number * step)
 
 
 def category_bins(column: ColumnBins, values: Array) -> tuple[Array, Array]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tenure_agent.bins import SHARES, ColumnBins, Layout, as_texts, build_column, category_bins, quantile_edges
+from tenure_agent.bins import PRIVATE, SHARES, ColumnBins, Layout, as_texts, build_column, category_bins, quantile_edges
 
 Array = npt.NDArray[Any]
 LAWS = settings(deadline=None, derandomize=True, max_examples=80)
@@ -23,22 +23,22 @@ def runs(*counts: int) -> Array:
 
 
 def assert_binned_well(values: Array) -> None:
-    """No bin over 1/1024 of the rows but a value's own; every such value fenced on both sides; few enough bins."""
+    """No bin over 1/1024 of the rows, or 5, but a value's own; every such value fenced on both sides; few enough bins."""
     finite = values[np.isfinite(values)]
     edges = quantile_edges(values)
-    assert (np.diff(edges) > 0).all()
+    assert (edges[1:] > edges[:-1]).all()
     assert len(edges) + 1 <= 2 * SHARES + 3
     unique, counts = np.unique(finite, return_counts=True)
     bins = np.searchsorted(edges, unique, side="left")
     mass = np.bincount(bins, counts, minlength=len(edges) + 1)
-    atoms = counts * 1024 > len(finite)
+    most = max(len(finite) / SHARES, PRIVATE)
+    atoms = (counts > most) | ((len(unique) == 1) & (counts >= PRIVATE))
     for value, bin_ in zip(unique[atoms], bins[atoms], strict=True):
         assert edges[bin_] == value
-        assert bin_ == 0 or edges[bin_ - 1] == math.nextafter(value, -math.inf)
-    assert (mass[np.setdiff1d(np.arange(len(mass)), bins[atoms])] * 1024 <= len(finite)).all()
-    if len(finite):  # the outer bins are for what is beyond all values
-        assert mass[-1] == 0
-        assert mass[0] == 0 or edges[0] == unique[0] == -np.finfo(float).max
+        assert bin_ > 0
+        assert edges[bin_ - 1] == math.nextafter(value, -math.inf)
+    assert (mass[np.setdiff1d(np.arange(len(mass)), bins[atoms])] <= most).all()
+    assert mass[0] == mass[-1] == 0 or not len(finite)  # the outer bins are for what is beyond all values
 
 
 RNG = np.random.default_rng(0)
@@ -48,6 +48,9 @@ SHAPES = {
     "few rows": RNG.normal(size=37),
     "one row": np.array([3.0]),
     "constant": np.full(5000, 7.0),
+    "constant in few rows": np.full(4, 7.0),
+    "the least and the greatest float": np.repeat([-np.finfo(float).max, np.finfo(float).max], 3),
+    "the same, often": np.repeat([-np.finfo(float).max, np.finfo(float).max], 30),
     "two values": runs(4999, 1),
     "zeros and a tail": np.concatenate([np.zeros(9000), RNG.exponential(size=1000)]),
     "integers": RNG.poisson(4, 30_000).astype(float),
@@ -85,9 +88,6 @@ def test_bins_whatever_the_ties(counts: list[int], seed: int) -> None:
 def test_bins_whatever_the_floats(values: list[float]) -> None:
     array = np.array(values)
     assert_binned_well(array)
-    finite = array[np.isfinite(array)]
-    if len(finite):
-        assert quantile_edges(array)[-1] == finite.max()
 
 
 def column(values: Array, declared: str | None = None) -> ColumnBins:
@@ -97,12 +97,19 @@ def column(values: Array, declared: str | None = None) -> ColumnBins:
 
 
 def test_numeric_column() -> None:
-    built = column(np.array([1.0, 2.0, 2.0, 4.0, np.nan, np.inf, -np.inf]))
+    built = column(np.array([*[1.0, 2.0, 2.0, 4.0] * 6, np.nan, np.inf, -np.inf]))
     assert (built.kind, built.key, built.centre, built.ordered) == ("numeric", ("feature", "x"), 2.0, True)
     below = [math.nextafter(value, -math.inf) for value in (1.0, 2.0, 4.0)]
     assert built.edges == (below[0], 1.0, below[1], 2.0, below[2], 4.0)
     assert built.fenced.tolist() == [False, True, False, True, False, True, False]
     assert [built.label(i) for i in (0, 1, 2, 6)] == ["up to 1", "exactly 1", "between 1 and 2", "over 4"]
+
+
+def test_few_rows_have_round_edges_that_are_none_of_them() -> None:
+    built = column(np.array([1.5, 2.25, 2.25, 4.125, 7.375, 8.0625, 9.4375]))
+    assert built.edges == (1.4, 7.4, 9.5)
+    assert built.centre == 7.4
+    assert not built.fenced.any()
 
 
 def test_only_atoms_are_fenced_in_a_large_column() -> None:
@@ -115,6 +122,11 @@ def test_boolean_column_is_a_numeric_one_of_two_values() -> None:
     built = column(np.array([True, False, True]))
     assert (built.kind, built.ordered, built.width) == ("boolean", True, 5)
     assert column(np.array([1.0, 0.0, 1.0]), "boolean") == built
+    assert [built.label(i) for i in (1, 3)] == ["exactly 0", "exactly 1"]
+    rare = column(np.arange(10_000) == 7)
+    assert rare.edges == built.edges
+    assert column(np.array([0.0, 0.0]), "boolean").edges == built.edges[:2]
+    assert column(np.array([0.0, 1.0, 2.0] * 9), "boolean").width == 7
 
 
 def test_column_of_infinities_only_has_a_bin() -> None:
@@ -125,7 +137,7 @@ def test_column_of_infinities_only_has_a_bin() -> None:
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        (np.arange(1000.0), "1000 rising whole numbers, none of them twice: an id or a counter"),
+        (np.arange(1000.0), "rising whole numbers, none of them twice: an id or a counter"),
         (np.array(["2024-01-01"], "datetime64[us]"), "a point in time, which always moves on"),
     ],
 )
@@ -160,9 +172,8 @@ def test_categories_by_count_then_name_and_one_bin_for_others() -> None:
 
 
 def test_a_category_of_few_rows_is_not_named() -> None:
-    # Unless all are so few: then the most frequent are, so that the column is not lost.
     assert column(texts(*["a"] * 100, *["somebody"] * 4)).categories == ("a",)
-    assert column(texts("a", "a", "b", "b", "c")).categories == ("a", "b")
+    assert build_column("x", "feature", texts("a", "a", "b", "b", "c")) == "no text that 5 rows share"
 
 
 def test_many_categories_keep_the_most_frequent() -> None:
@@ -175,12 +186,13 @@ def test_many_categories_keep_the_most_frequent() -> None:
 
 def test_an_id_is_no_category_unless_declared() -> None:
     ids = texts(*[f"order-{i}" for i in range(1000)])
-    assert build_column("id", "feature", ids) == "1000 different texts in 1000 rows: an id or free text"
-    assert column(ids, "categorical").kind == "categorical"
+    assert build_column("id", "feature", ids) == "1,000 different texts in 1,000 rows: an id or free text"
+    assert build_column("id", "feature", ids, "categorical") == "no text that 5 rows share"
+    assert column(texts(*ids, *["none"] * 5), "categorical").categories == ("none",)
 
 
 def test_numbers_declared_categorical_read_as_a_person_writes_them() -> None:
-    built = column(np.array([1.0, 1.0, 2.5, 2.5, np.nan, np.inf, np.inf]), "categorical")
+    built = column(np.repeat([1.0, 2.5, np.nan, np.inf], 5), "categorical")
     assert set(built.categories) == {"1", "2.5", "inf"}
     assert as_texts(np.array([3.0, -0.5, np.nan])).tolist() == ["3", "-0.5", None]
     bins, present = category_bins(built, np.array([2.5, np.nan]))
@@ -188,7 +200,7 @@ def test_numbers_declared_categorical_read_as_a_person_writes_them() -> None:
 
 
 def test_layout_lays_columns_end_to_end() -> None:
-    numbers, names = column(np.array([1.0, 2.0])), column(texts("a", "a"))
+    numbers, names = column(np.repeat([1.0, 2.0], 6)), column(texts(*"aaaaa"))
     layout = Layout([numbers, names])
     assert (len(layout), layout.bins, layout.offsets.tolist(), layout.widths.tolist()) == (2, 7, [0, 5, 7], [5, 2])
     assert (layout.ordered.tolist(), layout.centres.tolist()) == ([True, False], [2.0, 0.0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,9 +31,10 @@ class Pieces:
     def sample(self) -> Columns:
         return self.whole.sample()
 
-    def chunks(self) -> Iterator[Columns]:
+    def chunks(self, wanted: Collection[tuple[str, str]]) -> Iterator[Columns]:
+        [whole] = self.whole.chunks(wanted)
         for start in range(0, self.rows, self.size):
-            yield {key: values[start : start + self.size] for key, values in self.whole.columns.items()}
+            yield {key: values[start : start + self.size] for key, values in whole.items()}
 
 
 def texts(values: Any) -> Array:

@@ -139,17 +139,46 @@ def test_a_constant_that_was_constant_is_no_point_mass() -> None:
     assert found("point_mass", np.full(500, 7.0), np.full(100, 7.0)) == (0.0, "")
 
 
-def test_out_of_range_is_exact() -> None:
-    reference = RNG.normal(size=20_000)
-    current = RNG.normal(0.5, 2, size=3000)
-    outside = float(((current < reference.min()) | (current > reference.max())).mean())
+def outside(values: Array, reference: Array, room: float = 0.0) -> float:
+    """The share of values beyond the reference's by more than some part of its range, or of its one value."""
+    far = room * (float(np.ptp(reference)) or abs(float(reference[0])))
+    return float(((values < reference.min() - far) | (values > reference.max() + far)).mean())
+
+
+def test_out_of_range_is_exact_where_the_ends_are_atoms() -> None:
+    reference = np.clip(RNG.normal(size=20_000), -2.0, 2.0)
+    for current in (RNG.normal(0.5, 2, size=3000), np.nextafter([2.0, 2.0, -2.0, -2.0], [3.0, 1.0, -3.0, -1.0])):
+        statistic, words = found("out_of_range", reference, current)
+        assert statistic == pytest.approx(outside(current, reference))
+        assert words.startswith(
+            f"{percent(statistic)} of its values lie outside the reference's -2 … 2: they reach from "
+        )
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        RNG.normal(size=20_000),
+        RNG.lognormal(0, 2, 9000),
+        RNG.normal(1e4, 100, 300),
+        np.array([3.7]),
+        -RNG.random(7) * 1e-9,
+        RNG.random(9) * 1e-311,
+    ],
+)
+def test_out_of_range_is_exact_beyond_the_numbers_named_and_a_tenth_of_the_range_off_at_most(reference: Array) -> None:
+    spread = float(np.ptp(reference)) or float(reference[0])
+    current = RNG.uniform(reference.min() - spread, reference.max() + spread, 3000)
     statistic, words = found("out_of_range", reference, current)
-    assert statistic == pytest.approx(outside)
-    assert words.startswith(f"{percent(outside)} of its values lie outside the reference's ")
-    statistic, words = found("out_of_range", reference, np.append(reference[:99], np.inf))
+    assert outside(current, reference, 0.1) <= statistic + 1e-12
+    assert 0 < statistic <= outside(current, reference) + 1e-12
+    assert found("out_of_range", reference, reference) == (0.0, "")
+    statistic, words = found("out_of_range", reference, np.append(np.resize(reference, 99), np.inf))
     assert statistic == pytest.approx(0.01)
-    bounds = f"{reference.min():.4g} … {reference.max():.4g}"
-    assert words == f"1 % of its values lie outside the reference's {bounds}: they are infinite"
+    assert words.startswith("1 % of its values lie outside the reference's ")
+    assert words.endswith(": they are infinite")
+    least, most = words.split("reference's ")[1].split(":")[0].split(" … ")
+    assert float(least) <= reference.min() <= reference.max() <= float(most)
 
 
 def test_values_of_another_type() -> None:

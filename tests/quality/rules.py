@@ -110,7 +110,8 @@ def judge(stream: Stream, *, peers: bool = False) -> Judged:
     settings = Settings(needed, margin)
     track = Track(reference, block * MINUTE)
     count = (stream.rows - stream.reference) // block
-    ends, alarms = [], {name: [] for name in (OURS, *(PEERS if peers else ()))}  # type: dict[str, list[bool]]
+    ends: list[int] = []
+    alarms: dict[str, list[bool]] = {name: [] for name in (OURS, *(PEERS if peers else ()))}
     blind = 0
     for low in range(0, count, AT_ONCE):
         n = min(AT_ONCE, count - low)

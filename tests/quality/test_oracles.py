@@ -1,6 +1,6 @@
 """Our statistics against values other projects published or computed, written down here with their source.
 
-KS is held to the exact statistic. Where a definition differs from ours the test says how, and holds what must still
+KS is held to the exact statistic, to within the mass of a bin where rows are few. Where a definition differs from ours the test says how, and holds what must still
 agree: the side of the threshold, or the order.
 """
 
@@ -19,7 +19,7 @@ from tenure_agent.tally import summarise
 
 Array = npt.NDArray[Any]
 KEY = ("feature", "x")
-BIN = 1 / 1024
+BIN = 1 / 1024  # of the reference's rows, from 5,120 on; of fewer, five are in a bin
 LARGE = 0.2  # the customary PSI that counts as large
 
 
@@ -64,23 +64,25 @@ SCIPY_KS: list[tuple[Any, Any, float, float]] = [
 def test_ks_of_scipys_small_samples_is_exact(first: Any, second: Any, statistic: float, p_value: float) -> None:
     x, y = np.array(first, float), np.array(second, float)
     for one, other in ((x, y), (y, x)):
+        # Six of each row are as far apart, and have bins of their own.
+        assert ours("ks", np.repeat(one, 6), np.repeat(other, 6))[0] == pytest.approx(statistic, abs=1e-12)
         found, chance = ours("ks", one, other)
-        assert found == pytest.approx(statistic, abs=1e-12)
-        # Ours is the asymptotic p; theirs is exact, and smaller in small samples.
+        assert statistic - 5 / len(one) - 1e-12 <= found <= statistic + 1e-12
+        # Ours is the asymptotic p of a slightly smaller D; theirs is exact, and smaller in small samples.
         if len(x) >= 100:
-            assert p_value * 0.999 <= chance <= p_value * 1.4
+            assert p_value * 0.999 <= chance <= p_value * 1.8
 
 
-# The same source, samples that are too large to keep every value apart: D is within one bin's mass.
+# The same source, samples of rows that have no bin of their own: D is within one bin's mass.
 def test_ks_of_scipys_large_samples_is_within_a_bin() -> None:
     x, y = np.linspace(1, 200, 10_000) - 1 / 10_000 / 110 / 4, np.linspace(2, 100, 110)
     for one, other in ((x, y), (y, x)):
-        assert 0.5025 - BIN <= ours("ks", one, other)[0] <= 0.5025 + 1e-12
+        assert 0.5025 - max(BIN, 5 / len(one)) <= ours("ks", one, other)[0] <= 0.5025 + 1e-12
 
     rng = np.random.RandomState(123456)  # theirs
     x, y = rng.normal(size=3000), rng.normal(size=3001, scale=1.5)
     statistic, p_value = ours("ks", x, y)
-    assert 0.11292880151060758 - BIN <= statistic <= 0.11292880151060758 + 1e-12
+    assert 0.11292880151060758 - 5 / len(x) <= statistic <= 0.11292880151060758 + 1e-12
     assert p_value < 1e-12
 
 
@@ -113,9 +115,10 @@ def frouros(first: tuple[float, float], second: tuple[float, float], rows: int, 
 
 def test_ks_of_frouros_last_ten() -> None:
     reference, current = frouros((1, 1), (1, 1), 100, reseed=False)
+    assert ours("ks", np.repeat(reference, 6), current[-10:])[0] == pytest.approx(0.27, abs=1e-12)
     statistic, p_value = ours("ks", reference, current[-10:])
-    assert statistic == pytest.approx(0.27, abs=1e-12)
-    assert 0.4604691 * 0.95 < p_value < 0.4604691 * 1.3  # theirs is exact
+    assert 0.27 - 5 / 100 <= statistic <= 0.27
+    assert 0.4604691 * 0.95 < p_value < 0.4604691 * 1.5  # theirs is exact, and of 0.27
 
 
 # Frouros: ten bins of equal width over both samples together and 2e-308 for an empty one, which gives 461.2 for samples
@@ -151,8 +154,6 @@ EVIDENTLY: list[tuple[dict[str, int], dict[str, int], float, float, bool]] = [
     ({"a": 10, "b": 10}, {"a": 10, "b": 10}, 1.0, 0.05, False),
     ({"a": 5, "b": 5, "c": 8}, {"a": 4, "b": 6, "c": 8}, 0.8176, 0.5, False),
     ({"a": 45, "b": 45}, {"a": 30, "b": 60}, 0.033, 0.1, True),
-    ({"a": 2, "b": 4}, {"a": 2, "b": 4}, 1.0, 0.1, False),
-    ({"a": 3, "b": 3}, {"a": 6}, 0.181, 0.1, False),
     ({"a": 90, "b": 60}, {"a": 60, "b": 90}, 0.00078, 0.1, True),
 ]
 
@@ -163,6 +164,14 @@ def test_categories_of_evidently(
 ) -> None:
     _, p_value = ours("psi", categories(reference), categories(current), "categorical")
     assert (p_value < threshold) is (theirs < threshold) is drift
+
+
+@pytest.mark.parametrize("reference", [{"a": 2, "b": 4}, {"a": 3, "b": 3}])
+def test_a_reference_of_six_rows_names_nobody_and_claims_nothing(reference: dict[str, int]) -> None:
+    # The same source: 1.0 of the same six, and 0.181 of six "a" against three and three. No drift either.
+    built = build_reference("m", "1", Rows({KEY: categories(reference)}))
+    assert built.columns == ()
+    assert built.notices == ("x: left out, no text that 5 rows share",)
 
 
 def test_what_six_rows_cannot_show_is_not_claimed() -> None:

@@ -24,8 +24,11 @@ def out_of_range(reference: Reference, summary: Summary) -> Measurement:
     Notes
     -----
     The outer bins hold what lies beyond all values the bins were chosen by, and infinities: with a of the reference's
-    values there and b of the summary's, max(0, b/m - a/n). Exact where the bins were chosen by all rows, a then being
-    the infinite ones; where by a sample, off by at most a/n.
+    values there and b of the summary's, max(0, b/m - a/n). They begin at the least and the greatest value where these are
+    atoms, else at round numbers further out by a tenth of the range at most (of one value, a tenth of that; the next float
+    where that is more), as a reference tells no single row's value. So this is the share beyond the numbers that `explain`
+    names: exact where both ends are atoms, else between the share outside by over that tenth and the share outside. That
+    holds where the bins were chosen by all rows, a then being the infinite ones; where by a sample, within a/n.
     Had nothing changed, b or more new values lie beyond an order statistic with r = a + 2 values on its other side with a
     chance of I_x(b, r), x = m/(n + m), I being the regularised incomplete beta function (in the limit of many rows;
     a little too large otherwise).
@@ -39,9 +42,9 @@ def out_of_range(reference: Reference, summary: Summary) -> Measurement:
     >>> reference = build_reference("m", "1", Rows({key: values}))
     >>> [summary] = summarise(reference.layout, {key: values + 10}, np.zeros(100, int), 1)
     >>> out_of_range(reference, summary).statistic
-    array([0.1])
+    array([0.09])
     >>> explain(reference, summary, 0)
-    "10 % of its values lie outside the reference's 0 … 99: they reach from 10 to 109"
+    "9 % of its values lie outside the reference's -1 … 100: they reach from 10 to 109"
 
     References
     ----------
@@ -65,12 +68,13 @@ def _counts(reference: Reference, summary: Summary) -> tuple[Array, Array, Array
 def explain(reference: Reference, summary: Summary, column: int) -> str:
     """In words."""
     _, _, second, m = (int(counts[column]) for counts in _counts(reference, summary))
-    before = reference.summary
-    told = f"{percent(second / m)} of its values lie outside the reference's {before.low[column]:.4g} … "
+    bins = reference.columns[column]
+    least = bins.edges[1] if bins.fenced[1] else bins.edges[0]
+    told = f"{percent(second / m)} of its values lie outside the reference's {least:.6g} … {bins.edges[-1]:.6g}"
     infinite = int(summary.below[column] + summary.above[column])
     if infinite == second:
-        return f"{told}{before.high[column]:.4g}: they are infinite"
-    return f"{told}{before.high[column]:.4g}: they reach from {summary.low[column]:.4g} to {summary.high[column]:.4g}"
+        return f"{told}: they are infinite"
+    return f"{told}: they reach from {summary.low[column]:.4g} to {summary.high[column]:.4g}"
 
 
 OUT_OF_RANGE = Detector("out_of_range", out_of_range, 0.01, explain)
