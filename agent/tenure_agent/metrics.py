@@ -23,6 +23,7 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
         self._names: dict[str, set[str]] = {}
+        self._read: dict[tuple[str, str, str], set[tuple[str, str]]] = {}
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"tenure_{name}", text, labels, registry=registry)
@@ -118,12 +119,19 @@ class Metrics:
         labels = self.known(verdict.model, verdict.version)
         self.checks.labels(*labels, verdict.check, verdict.level).inc()
         self.verdict.labels(*labels, verdict.check).set(LEVELS[verdict.level])
+        read = set()
         for reading in verdict.readings:
             column = self._capped("column", reading.column)
+            read.add((column, reading.detector))
             self.statistic.labels(*labels, column, reading.detector).set(reading.statistic)
             self.threshold.labels(*labels, column, reading.detector).set(reading.threshold)
             if reading.detector == SURPRISE:
                 self.blind.labels(*labels, column).set(reading.level is Level.INSUFFICIENT_DATA)
+        key = (*labels, verdict.check)
+        for gone in self._read.get(key, set()) - read if read else ():  # below its floor by now
+            self.statistic.remove(*labels, *gone)
+            self.threshold.remove(*labels, *gone)
+        self._read[key] = read or self._read.get(key, set())
         for name, value in verdict.measures.items():
             if math.isfinite(value):
                 gauge = self.score.labels(*labels) if name == SCORE else self.performance.labels(*labels, name)

@@ -102,8 +102,8 @@ def surprise(
     both, against = np.stack([window, newest])[:, None], np.stack([reference, recent])
     moved, moved_newest = distances(both, against, coarse).min(1)
     missing, missing_newest = missing_moves(both, against, coarse).min(1)
-    gone = (coarse.shares(block)[coarse.missing] >= GONE) | (coarse.sums(block) == 0)
-    absent = (past.absent + 1) * gone
+    gone = coarse.shares(block)[coarse.missing] >= GONE
+    absent = np.where(coarse.sums(block) > 0, (past.absent + 1) * gone, past.absent)  # without rows, nobody knows
     together = float(moved.mean()) if len(moved) else 0.0
     learnt, learnt_together = past.learnt(MEMORY * length)
     bar = np.maximum(margin * stretched(np.maximum(null.moved, learnt[0])), MOVED_FLOOR)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,6 +25,7 @@ CHECK = "drift"
 FALSE_DISCOVERY_RATE = 0.01
 ALWAYS = ("ks", "psi", "missing")  # readings kept of every column; of the others, what is over its floor
 NAMED = 3  # columns in a sentence
+SHOWN = 5  # columns whose histograms a verdict carries
 TELLING = (  # detectors, those first that name a cause
     *("type_change", "point_mass", "missing", "scale", "new_category", "vanished_category", "out_of_range"),
     *("mean_shift", "ks", "psi", "chi_squared", "wasserstein", "jensen_shannon"),
@@ -84,6 +85,9 @@ def check_drift(
         reason = f"none of the reference's columns has a value in the {rows} rows of the window"
         return _verdict(reference, Level.INSUFFICIENT_DATA, reason, newest.window, rows), unjudged
     part = newest.counts[-newest.part :].sum(0)
+    if not part.any():
+        reason = f"no rows in the newest {newest.part} of the window's {len(newest.counts)} blocks"
+        return _verdict(reference, Level.INSUFFICIENT_DATA, reason, newest.window, rows), unjudged
     null = nulls.of(rows, round(rows * newest.part / len(newest.counts)))
     found = surprise(newest.counts.sum(0), part, newest.counts[-1], nulls.total, coarse, null, past, settings.margin)
     measured = measure_all(reference, newest.summary)
@@ -96,8 +100,12 @@ def check_drift(
         level = Level.INSUFFICIENT_DATA
     readings = _readings(reference, newest.summary, measured, found, level)
     reason = _reason(reference, newest.summary, measured, found, null, past, open_)
-    verdict = Verdict(
-        reference.model, reference.version, CHECK, level, reason, newest.window, rows, readings, {SCORE: found.score}
+    evidence = _histograms(reference, nulls.total, newest.counts.sum(0), found)
+    verdict = replace(
+        _verdict(reference, level, reason, newest.window, rows),
+        readings=readings,
+        measures={SCORE: found.score},
+        evidence=evidence,
     )
     return verdict, found.step(newest.block, newest.counts[-1], open_)
 
@@ -114,11 +122,12 @@ def _readings(
     reference: Reference, summary: Summary, measured: Mapping[str, Measurement], found: Surprise, level: Level
 ) -> list[Reading]:
     readings = []
+    quiet = [Level.INSUFFICIENT_DATA if blind else Level.OK for blind in found.blind]
     alarm = level if level is Level.CRITICAL else Level.WARNING
     names, rows = [column.name for column in reference.columns], summary.seen.tolist()
     columns = zip(names, found.moved.tolist(), found.needed.tolist(), found.columns.tolist(), rows, strict=True)
     for i, (name, moved, needed, score, n) in enumerate(columns):
-        own = Level.INSUFFICIENT_DATA if found.blind[i] and score < 1 else alarm if score >= 1 else Level.OK
+        own = alarm if score >= 1 else quiet[i]
         readings.append(Reading(name, SURPRISE, moved, None, needed, n, own))
     for detector, said in measured.items():
         floor = DETECTORS[detector].floor
@@ -128,11 +137,29 @@ def _readings(
             continue
         told = ~np.isnan(said.statistic) if detector in ALWAYS else said.statistic >= floor
         for i in np.flatnonzero(told).tolist():
-            own = alarm if found.columns[i] >= 1 and said.statistic[i] >= floor else Level.OK
+            own = alarm if found.columns[i] >= 1 and said.statistic[i] >= floor else quiet[i]
             chance = float(said.p_value[i])
             known = None if math.isnan(chance) else chance
             readings.append(Reading(names[i], detector, float(said.statistic[i]), known, floor, rows[i], own))
     return readings
+
+
+def _surprised(found: Surprise) -> list[int]:
+    """Columns, the most surprising first."""
+    return [i for i in np.argsort(-found.columns, kind="stable").tolist() if found.columns[i] >= 1]
+
+
+def _histograms(
+    reference: Reference, total: Array, window: Array, found: Surprise
+) -> dict[str, dict[str, Sequence[str | float]]]:
+    """What people would draw: of the most surprising columns, the shares of rows by coarse bin."""
+    coarse = reference.coarse
+    both = {"reference": coarse.shares(total), "window": coarse.shares(window)}
+    shown: dict[str, dict[str, Sequence[str | float]]] = {}
+    for i in _surprised(found)[:SHOWN]:
+        own = {name: [float(f"{share:.4g}") for share in shares[coarse.stretch(i)]] for name, shares in both.items()}
+        shown[reference.columns[i].name] = {"bins": coarse.labels(i), **own}
+    return shown
 
 
 def _reason(
@@ -144,10 +171,11 @@ def _reason(
     past: Past,
     open_: bool,
 ) -> str:
-    surprised = [i for i in np.argsort(-found.columns, kind="stable").tolist() if found.columns[i] >= 1]
+    surprised = _surprised(found)
     told = [f"{reference.columns[i].name}: {tell(reference, summary, measured, i)}" for i in surprised[:NAMED]]
     if len(surprised) > NAMED:
-        told.append(f"{len(surprised) - NAMED} more columns moved")
+        others = len(surprised) - NAMED
+        told.append(f"{others} more column{'s' if others > 1 else ''} moved")
     if found.all_of_them >= 1 and not surprised:
         told.append("all columns together moved, none of them far")
     said = "; ".join(told)

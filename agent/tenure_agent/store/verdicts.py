@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from dataclasses import asdict
+from collections.abc import Mapping
 from typing import Any
 
 from tenure_agent.records import Level, Verdict
@@ -18,11 +18,15 @@ MOST = 10_000  # of a model, kept whole; of older ones as many at most
 
 def append(cursor: Cursor, model: int, version: int, verdict: Verdict, alone: Level) -> None:
     """`alone` is the check's own level, `verdict.level` the one after episodes."""
-    detail = {
+    thresholds = {reading.detector: _short(reading.threshold) for reading in reversed(verdict.readings)}
+    detail: dict[str, Any] = {
         "rows": verdict.rows,
-        "measures": {name: value for name, value in verdict.measures.items() if math.isfinite(value)},
-        "readings": [asdict(reading) for reading in verdict.readings],
+        "measures": {name: _short(value) for name, value in verdict.measures.items() if math.isfinite(value)},
+        "thresholds": thresholds,
+        "readings": _by_column(verdict, thresholds),
     }
+    if verdict.evidence:
+        detail["evidence"] = verdict.evidence
     cursor.execute(
         "INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
@@ -34,9 +38,39 @@ def append(cursor: Cursor, model: int, version: int, verdict: Verdict, alone: Le
             verdict.window.end,
             verdict.window.start,
             verdict.reason,
-            json.dumps(detail),
+            json.dumps(detail, separators=(",", ":"), allow_nan=False),
         ],
     )
+
+
+def _by_column(verdict: Verdict, thresholds: Mapping[str, float | None]) -> list[dict[str, Any]]:
+    """Readings as short as can be, for there are many: what is usual of them is left out.
+
+    One document per column: its name, and by detector the `statistic`; `p` below 1, `threshold` where it is not that in
+    `thresholds`, `n` where it is not the verdict's rows, `level` where it is not OK.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for reading in verdict.readings:
+        said: dict[str, Any] = {"statistic": _short(reading.statistic)}
+        if reading.p_value is not None and reading.p_value < 1:
+            said["p"] = _short(reading.p_value)
+        if (threshold := _short(reading.threshold)) != thresholds[reading.detector]:
+            said["threshold"] = threshold
+        if reading.n != verdict.rows:
+            said["n"] = reading.n
+        if reading.level is not Level.OK:
+            said["level"] = reading.level
+        own = found.setdefault(reading.column, [])  # an input and an output may have one name
+        column = next((one for one in own if reading.detector not in one), None)
+        if column is None:
+            own.append(column := {"column": reading.column})
+        column[reading.detector] = said
+    return [one for own in found.values() for one in own]
+
+
+def _short(value: float) -> float | None:
+    """Six digits; None where it is no number, which JSON has no word for."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 def recent(cursor: Cursor, model: int, version: int, check: str, limit: int) -> list[tuple[Level, Level]]:
