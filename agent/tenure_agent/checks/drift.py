@@ -25,6 +25,7 @@ CHECK = "drift"
 FALSE_DISCOVERY_RATE = 0.01
 ALWAYS = ("ks", "psi", "missing")  # readings kept of every column; of the others, what is over its floor
 NAMED = 3  # columns in a sentence
+MOSTLY = 0.5  # of the rows
 SHOWN = 5  # columns whose histograms a verdict carries
 TELLING = (  # detectors, those first that name a cause
     *("type_change", "point_mass", "missing", "scale", "new_category", "vanished_category", "out_of_range"),
@@ -197,7 +198,10 @@ def _reason(
 
 def tell(reference: Reference, summary: Summary, measured: Mapping[str, Measurement], column: int) -> str:
     """What happened to a column: in the words of the most telling detector."""
+    lost = measured["missing"].statistic[column] >= MOSTLY  # what few values are left says little
     for name in TELLING:
+        if lost and name == "point_mass":
+            continue
         if measured[name].statistic[column] >= DETECTORS[name].floor:
             return DETECTORS[name].explain(reference, summary, column)
     return "it moved away from the reference and from the recent past"
