@@ -80,9 +80,11 @@ class ColumnBins:
             return f"exactly {self.edges[number]:.6g}"
         if last == len(self.edges):
             return f"over {self.edges[number - 1]:.6g}" if number else "any number"
+        upto = bool(self.fenced[last + 1])  # but not with the value that stands alone there
+        upper = self.edges[last + upto]
         if number == 0:
-            return f"up to {self.edges[last]:.6g}"
-        return f"between {self.edges[number - 1]:.6g} and {self.edges[last]:.6g}"
+            return f"{'under' if upto else 'up to'} {upper:.6g}"
+        return f"between {self.edges[number - 1]:.6g} and {upper:.6g}"
 
 
 def build_column(name: str, part: str, values: Array, declared: str | None = None) -> ColumnBins | str:

@@ -21,7 +21,7 @@ def append(cursor: Cursor, model: int, version: int, verdict: Verdict, alone: Le
     thresholds = {reading.detector: _short(reading.threshold) for reading in reversed(verdict.readings)}
     detail: dict[str, Any] = {
         "rows": verdict.rows,
-        "measures": {name: _short(value) for name, value in verdict.measures.items() if math.isfinite(value)},
+        "measures": {name: value for name, value in verdict.measures.items() if math.isfinite(value)},
         "thresholds": thresholds,
         "readings": _by_column(verdict, thresholds),
     }
@@ -46,14 +46,14 @@ def append(cursor: Cursor, model: int, version: int, verdict: Verdict, alone: Le
 def _by_column(verdict: Verdict, thresholds: Mapping[str, float | None]) -> list[dict[str, Any]]:
     """Readings as short as can be, for there are many: what is usual of them is left out.
 
-    One document per column: its name, and by detector the `statistic`; `p` below 1, `threshold` where it is not that in
-    `thresholds`, `n` where it is not the verdict's rows, `level` where it is not OK.
+    One document per column: its name, and by detector, unless it is 0 and OK, the `statistic`; `p` below 1, `threshold`
+    where it is not that in `thresholds`, `n` where it is not the verdict's rows, `level` where it is not OK.
     """
     found: dict[str, list[dict[str, Any]]] = {}
     for reading in verdict.readings:
         said: dict[str, Any] = {"statistic": _short(reading.statistic)}
         if reading.p_value is not None and reading.p_value < 1:
-            said["p"] = _short(reading.p_value)
+            said["p"] = _short(reading.p_value, 3)
         if (threshold := _short(reading.threshold)) != thresholds[reading.detector]:
             said["threshold"] = threshold
         if reading.n != verdict.rows:
@@ -65,12 +65,12 @@ def _by_column(verdict: Verdict, thresholds: Mapping[str, float | None]) -> list
         if column is None:
             own.append(column := {"column": reading.column})
         column[reading.detector] = said
-    return [one for own in found.values() for one in own]
+    return [{k: v for k, v in one.items() if v != {"statistic": 0.0}} for own in found.values() for one in own]
 
 
-def _short(value: float) -> float | None:
-    """Six digits; None where it is no number, which JSON has no word for."""
-    return float(f"{value:.6g}") if math.isfinite(value) else None
+def _short(value: float, digits: int = 6) -> float | None:
+    """Rounded; None where it is no number, which JSON has no word for."""
+    return float(f"{value:.{digits}g}") if math.isfinite(value) else None
 
 
 def recent(cursor: Cursor, model: int, version: int, check: str, limit: int) -> list[tuple[Level, Level]]:
