@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tenure_agent.policy import Situation, decide
 from tenure_agent.records import SURPRISE, Action, Decision, Level, Reading, Trigger, Urgency, Verdict, Window
 
+Histogram = Mapping[str, Sequence[str | float]]
 NOW = 1_700_000_000_000_000
 WINDOW = Window(NOW - 3_600_000_000, NOW)
 
@@ -158,7 +160,7 @@ def test_reason_says_when_nothing_explains_it(level: Level, own: Level) -> None:
 
 def test_evidence_names_the_columns_of_a_verdicts_histograms() -> None:
     case = performance_case(reading("amount", 0.3, CRITICAL), level=CRITICAL)
-    histogram = {"bins": ["exactly 0", "missing"], "reference": [0.4, 0.6], "window": [1.0, 0.0]}
+    histogram: Histogram = {"bins": ["exactly 0", "missing"], "reference": [0.4, 0.6], "window": [1.0, 0.0]}
     decision = decide(replace(case, drift=replace(case.drift, evidence={"amount": histogram})))
     assert decision is not None
     assert decision.evidence["drift"]["columns"] == ["amount"]

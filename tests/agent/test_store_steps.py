@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -52,10 +53,10 @@ def test_of_an_outage_the_newest_block_is_kept(database: Database, keep: Keep) -
 
 
 def test_a_judged_block_without_rows_is_kept(database: Database, keep: Keep) -> None:
-    empty = Step(3, np.zeros(3, np.int64), *(np.ones(2) for _ in range(5)), 0.5, 2.0, False)
+    empty = dataclasses.replace(step(3), counts=np.zeros(3, np.int64), score=2.0)
     keep([empty, step(4)])
     [one, _] = newest(database)
-    assert (one.block, one.score, one.moved.tolist()) == (3, 2.0, [1.0, 1.0])
+    assert (one.block, one.score, one.moved.tolist()) == (3, 2.0, empty.moved.tolist())
     assert not one.counts.any()
 
 
