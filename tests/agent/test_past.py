@@ -26,7 +26,7 @@ def step(block: int, draw: np.random.Generator, *, judged: bool = True, rows: bo
     return Step(block, counts, a, b, c, d, e, together, draw.uniform(), bool(draw.uniform() < 0.5))
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(deadline=None, derandomize=True, max_examples=25)
 @given(
     st.integers(0, 2 * KEPT),
     st.integers(50, LONGEST),

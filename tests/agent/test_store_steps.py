@@ -60,12 +60,14 @@ def test_a_judged_block_without_rows_is_kept(database: Database, keep: Keep) -> 
     assert not one.counts.any()
 
 
-def test_what_is_too_old_to_count_goes(database: Database, keep: Keep) -> None:
-    keep([step(block) for block in range(2 * KEPT + 30)])
+def test_what_is_too_old_to_count_goes(database: Database, keep: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert steps.KEPT_STEPS == 2 * KEPT
+    monkeypatch.setattr(steps, "KEPT_STEPS", 50)
+    keep([step(block) for block in range(80)])
     blocks = [one.block for one in newest(database)]
-    assert blocks == list(range(30, 2 * KEPT + 30))
+    assert blocks == list(range(30, 80))
 
     def kept(cursor: Cursor) -> Any:
         return cursor.execute("SELECT count(*) FROM steps").fetchall()
 
-    assert database.read(kept).result() == [(2 * KEPT,)]
+    assert database.read(kept).result() == [(50,)]
