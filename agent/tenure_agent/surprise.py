@@ -66,8 +66,10 @@ class Surprise:
         return max(float(self.columns.max(initial=0.0)), self.all_of_them)
 
     def only(self, significant: Array) -> Surprise:
-        """Columns that do not differ beyond chance are no surprise."""
-        return replace(self, columns=np.where(significant, self.columns, np.minimum(self.columns, UNCERTAIN)))
+        """Columns that do not differ beyond chance are no surprise, nor are all together where none does."""
+        together = self.all_of_them if significant.any() else min(self.all_of_them, UNCERTAIN)
+        columns = np.where(significant, self.columns, np.minimum(self.columns, UNCERTAIN))
+        return replace(self, columns=columns, all_of_them=together)
 
     def step(self, block: int, counts: Array, critical: bool) -> Step:
         """What is to be remembered of it."""

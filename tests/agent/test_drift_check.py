@@ -161,6 +161,19 @@ def test_the_histograms_are_of_the_coarse_bins() -> None:
     assert len(json.dumps(verdict.evidence)) < 2000
 
 
+def test_what_may_be_chance_is_no_surprise() -> None:
+    # Of so short a reference nothing is known but the floors, and few rows lie far from anything.
+    reference = built(columns(200, normal=20))
+    live = columns(40, 5, normal=20)
+    track = Track(reference, LENGTH)
+    serve(track, summaries(reference, live, 4))
+    past = Past(len(reference.columns), int(reference.coarse.starts[-1]))
+    verdict, step = check_drift(reference, Nulls(reference), past, track.window(9), Settings(24, 1.5))
+    assert max(one.statistic / one.threshold for one in readings(verdict, SURPRISE).values()) > 1
+    assert verdict.reason == "inputs and outputs are within what they do by themselves"
+    assert step.score < 1
+
+
 @pytest.mark.parametrize("rows", [0, 1, 299])
 def test_too_few_rows_are_never_ok(rows: int) -> None:
     values = {name: array[:rows] for name, array in window({"amount": HOT}).items()}

@@ -206,6 +206,7 @@ def test_late_rows_count_in_their_block_while_the_window_holds_it(reference: Ref
     judged(track, 40)
     track.add(31 * LENGTH, found[50])  # the oldest block of the next window
     track.add(30 * LENGTH, found[50])  # too late
+    assert 30 not in track._blocks
     track.add(40 * LENGTH + 7, found[40])
     [(verdict, step)] = judged(track, 41)
     assert verdict.rows == (WINDOW + 1) * PER_BLOCK
