@@ -74,7 +74,7 @@ class Answers:
             }
             said = [
                 {k: row[k] for k in ("model", "version", "check", "level", "reason", "measures")}
-                | {"time": iso(row["time"])}
+                | {"evidence": row.get("evidence", {}), "time": iso(row["time"])}
                 for row in verdicts.newest(cursor)
             ]
             return {
@@ -118,6 +118,7 @@ class Answers:
                     "rows": verdict.rows,
                     "window": {"start": iso(verdict.window.start), "end": iso(verdict.window.end)},
                     "measures": {name: value for name, value in verdict.measures.items() if math.isfinite(value)},
+                    "evidence": verdict.evidence,
                 }
                 for verdict in said
             ]

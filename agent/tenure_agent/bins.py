@@ -72,15 +72,20 @@ class ColumnBins:
             found[1:-1] = np.nextafter(self.upper[1:], -np.inf) <= self.upper[:-1]
         return found
 
-    def label(self, number: int) -> str:
-        """What a bin holds, in words."""
+    def label(self, number: int, last: int | None = None) -> str:
+        """What a bin holds, in words; or all bins from it to a last one."""
+        last = number if last is None else last
         if not self.ordered:
-            return repr(self.categories[number]) if number < len(self.categories) else "any other category"
-        if self.fenced[number]:
+            return repr(self.categories[number]) if number == last < len(self.categories) else "any other category"
+        if number == last and self.fenced[number]:
             return f"exactly {self.edges[number]:.6g}"
-        if not 0 < number < len(self.edges):
-            return f"up to {self.edges[0]:.6g}" if number == 0 else f"over {self.edges[-1]:.6g}"
-        return f"between {self.edges[number - 1]:.6g} and {self.edges[number]:.6g}"
+        if last == len(self.edges):
+            return f"over {self.edges[number - 1]:.6g}" if number else "any number"
+        upto = bool(self.fenced[last + 1])  # but not with the value that stands alone there
+        upper = self.edges[last + upto]
+        if number == 0:
+            return f"{'under' if upto else 'up to'} {upper:.6g}"
+        return f"between {self.edges[number - 1]:.6g} and {upper:.6g}"
 
 
 def build_column(name: str, part: str, values: Array, declared: str | None = None) -> ColumnBins | str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from tenure_agent.bins import Array, Layout
@@ -23,6 +25,7 @@ class Coarse:
     """
 
     def __init__(self, layout: Layout, summary: Summary) -> None:
+        self._layout = layout
         numbers, starts = [], [0]
         for i, column in enumerate(layout.columns):
             counts = summary.counts[layout.stretch(i)]
@@ -43,6 +46,17 @@ class Coarse:
             found[self._own] = np.add.reduceat(summary.counts, self._first)
         found[self.missing] = summary.missing
         return found
+
+    def stretch(self, number: int) -> slice:
+        """Where a column's coarse bins lie."""
+        return slice(int(self.starts[number]), int(self.starts[number + 1]))
+
+    def labels(self, number: int) -> list[str]:
+        """What each of a column's coarse bins holds, in words."""
+        column, own = self._layout.columns[number], self._layout.stretch(number)
+        inside = (self._first >= own.start) & (self._first < own.stop)
+        first = [*(self._first[inside] - own.start).tolist(), column.width]
+        return [*(column.label(low, high - 1) for low, high in pairwise(first)), "missing"]
 
     def __len__(self) -> int:
         return len(self.missing)

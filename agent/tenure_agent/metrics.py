@@ -23,7 +23,7 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
         self._names: dict[str, set[str]] = {}
-        self._found: dict[tuple[str, str, str, str], tuple[Gauge, Gauge, Gauge | None]] = {}
+        self._read: dict[tuple[str, str, str], set[tuple[str, str]]] = {}
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"tenure_{name}", text, labels, registry=registry)
@@ -119,24 +119,23 @@ class Metrics:
         labels = self.known(verdict.model, verdict.version)
         self.checks.labels(*labels, verdict.check, verdict.level).inc()
         self.verdict.labels(*labels, verdict.check).set(LEVELS[verdict.level])
+        read = set()
         for reading in verdict.readings:
-            statistic, threshold, blind = self._gauges(*labels, reading.column, reading.detector)
-            statistic.set(reading.statistic)
-            threshold.set(reading.threshold)
-            if blind is not None:
-                blind.set(reading.level is Level.INSUFFICIENT_DATA)
+            column = self._capped("column", reading.column)
+            read.add((column, reading.detector))
+            self.statistic.labels(*labels, column, reading.detector).set(reading.statistic)
+            self.threshold.labels(*labels, column, reading.detector).set(reading.threshold)
+            if reading.detector == SURPRISE:
+                self.blind.labels(*labels, column).set(reading.level is Level.INSUFFICIENT_DATA)
+        key = (*labels, verdict.check)
+        for gone in self._read.get(key, set()) - read if read else ():  # below its floor by now
+            self.statistic.remove(*labels, *gone)
+            self.threshold.remove(*labels, *gone)
+        self._read[key] = read or self._read.get(key, set())
         for name, value in verdict.measures.items():
             if math.isfinite(value):
                 gauge = self.score.labels(*labels) if name == SCORE else self.performance.labels(*labels, name)
                 gauge.set(value)
-
-    def _gauges(self, model: str, version: str, column: str, detector: str) -> tuple[Gauge, Gauge, Gauge | None]:
-        """Of one reading; found once, for a verdict has many."""
-        key = model, version, self._capped("column", column), detector
-        if key not in self._found:
-            blind = self.blind.labels(*key[:3]) if detector == SURPRISE else None
-            self._found[key] = self.statistic.labels(*key), self.threshold.labels(*key), blind
-        return self._found[key]
 
     def show_missing(self, model: str, version: str, column: str, share: float) -> None:
         self.missing.labels(*self.known(model, version), self._capped("column", column)).set(share)

@@ -39,6 +39,13 @@ class DriftConfig(Section):
     min_rows: int = Field(default=300, ge=30)
     false_alarms: Rate = Often(1, timedelta(days=90))  # episodes of drift where nothing changed
 
+    @field_validator("every")
+    @classmethod
+    def _some_time(cls, value: timedelta) -> timedelta:
+        if not value:
+            raise ValueError("a duration over 0")
+        return value
+
     @field_validator("window")
     @classmethod
     def _ten_blocks(cls, value: timedelta | None) -> timedelta | None:

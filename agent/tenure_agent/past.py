@@ -86,7 +86,8 @@ class Past:
     def append(self, step: Step) -> None:
         """Remember a step; blocks come in order, and none twice."""
         self.next = step.block + 1
-        self._counts.append(step.counts)
+        if step.counts.any():  # an outage is no part of what data do by themselves
+            self._counts.append(step.counts)
         if not step.judged:
             return
         self.judged += 1
@@ -96,7 +97,7 @@ class Past:
         self.critical = step.critical
 
     def skip(self, block: int) -> None:
-        """Pass over a block in whose window nothing came: an outage is no part of what data do by themselves."""
+        """Pass over a block in whose window nothing came, and those before it."""
         self.next = block + 1
 
     def recent(self, length: int, tail: Array) -> Array:

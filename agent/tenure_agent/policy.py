@@ -86,7 +86,7 @@ def _retrain(s: Situation, trigger: Trigger, urgency: Urgency, reason: str) -> D
     measures = {name: value for name, value in s.performance.measures.items() if math.isfinite(value)}
     evidence: Mapping[str, object] = {
         "performance": {"level": s.performance.level, "measures": measures},
-        "drift": {"level": s.drift.level, "readings": moved},
+        "drift": {"level": s.drift.level, "readings": moved, "columns": list(s.drift.evidence)},
         "labels": s.labels,
     }
     return Decision(s.model, s.version, Action.RETRAIN, trigger, urgency, reason, s.now, s.mode, evidence)

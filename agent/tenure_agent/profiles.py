@@ -210,17 +210,18 @@ class Profiles:
         reference, span = track.reference, self._bucket(track)
         room = HELD_INTEGERS // (reference.layout.bins + MAGNITUDES * (len(reference.columns) + 1))
         held: dict[tuple[int, int], Summary] = {}
-        while track.upto < newest and len(held) <= room:
-            upto, found = await self._chunk(model, version, reference, track.upto, span)
+        upto = track.upto
+        while upto < newest and len(held) <= room:
+            after, found = await self._chunk(model, version, reference, upto, span)
             for key, summary in found:
                 held[key] = held[key] + summary if key in held else summary
-            track.upto = upto if upto > track.upto else newest
+            upto = after if after > upto else newest
         new = [(*key, summary) for key, summary in held.items()]
         if not self._replay and new:
-            upto = track.upto
             await self._database.async_write(
                 lambda cursor: summaries.append(cursor, model.number, version, reference.hash, span, upto, new)
             )
+        track.upto = upto
         for role, time, summary in new:
             if role == CHAMPION:
                 track.add(time, summary)

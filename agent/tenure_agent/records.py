@@ -83,7 +83,14 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One check of one model version over one window, in one sentence and with its readings."""
+    """One check of one model version over one window, in one sentence and with its readings.
+
+    Parameters
+    ----------
+    evidence
+        Of columns that surprised: what its bins hold (`bins`), and the shares of rows in them, in the `reference` and in
+        the `window`.
+    """
 
     model: str
     version: str
@@ -94,6 +101,7 @@ class Verdict:
     rows: int
     readings: Sequence[Reading] = ()
     measures: Mapping[str, float] = field(default_factory=dict)
+    evidence: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

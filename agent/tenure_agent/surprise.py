@@ -66,8 +66,10 @@ class Surprise:
         return max(float(self.columns.max(initial=0.0)), self.all_of_them)
 
     def only(self, significant: Array) -> Surprise:
-        """Columns that do not differ beyond chance are no surprise."""
-        return replace(self, columns=np.where(significant, self.columns, np.minimum(self.columns, UNCERTAIN)))
+        """Columns that do not differ beyond chance are no surprise, nor are all together where none does."""
+        together = self.all_of_them if significant.any() else min(self.all_of_them, UNCERTAIN)
+        columns = np.where(significant, self.columns, np.minimum(self.columns, UNCERTAIN))
+        return replace(self, columns=columns, all_of_them=together)
 
     def step(self, block: int, counts: Array, critical: bool) -> Step:
         """What is to be remembered of it."""
@@ -102,8 +104,8 @@ def surprise(
     both, against = np.stack([window, newest])[:, None], np.stack([reference, recent])
     moved, moved_newest = distances(both, against, coarse).min(1)
     missing, missing_newest = missing_moves(both, against, coarse).min(1)
-    gone = (coarse.shares(block)[coarse.missing] >= GONE) | (coarse.sums(block) == 0)
-    absent = (past.absent + 1) * gone
+    gone = coarse.shares(block)[coarse.missing] >= GONE
+    absent = np.where(coarse.sums(block) > 0, (past.absent + 1) * gone, past.absent)  # without rows, nobody knows
     together = np.array([one.mean() if len(one) else 0.0 for one in (moved, moved_newest)])
     learnt, learnt_together = past.learnt(MEMORY * length)
     bar = np.maximum(margin * stretched(np.maximum(null.moved, learnt[0])), MOVED_FLOOR)

@@ -72,13 +72,18 @@ class Track:
     def judge(self, now: int, settings: Settings) -> Iterator[tuple[Verdict, Step]]:
         """Judge every block that is due, in order; where a whole window is empty, only the last of them."""
         due = self.due(now)
-        for block in due:
-            if block != due[-1] and not any(number in self._blocks for number in range(block + 1 - WINDOW, block + 1)):
-                self.past.skip(block)
-                continue
+        block = due.start
+        while block < due.stop:
+            if not any(number in self._blocks for number in range(block + 1 - WINDOW, block + 1)):
+                last = due.stop - 1
+                filled = min((number for number in self._blocks if block < number < last), default=last)
+                if filled > block:
+                    self.past.skip(filled - 1)
+                    block = filled
             self.newest = self.window(block)
             verdict, step = check_drift(self.reference, self._nulls, self.past, self.newest, settings)
             self.past.append(step)
             for gone in [number for number in self._blocks if number <= block + 1 - WINDOW]:
                 del self._blocks[gone], self._counts[gone]
+            block += 1
             yield verdict, step

@@ -78,7 +78,7 @@ def read_rate(value: object) -> Often:
     """
     if isinstance(value, Often):
         return value
-    match = re.fullmatch(r"\s*([1-9]\d*)\s+per\s+(\S+)\s*", value) if isinstance(value, str) else None
+    match = re.fullmatch(r"\s*([1-9]\d*)\s+per\s+(.+)", value) if isinstance(value, str) else None
     try:
         if match and (span := read_duration(match[2])):
             return Often(int(match[1]), span)

@@ -61,6 +61,23 @@ def test_columns_end_to_end() -> None:
     assert coarse.shares(np.zeros(int(coarse.starts[-1]), int)).tolist() == [0.0] * int(coarse.starts[-1])
 
 
+def test_labels_say_what_a_coarse_bin_holds() -> None:
+    names = texts(*[f"c{i:02}" for i in range(14) for _ in range(100 - i)])
+    rows = len(names)
+    amount = np.where(np.arange(rows) % 2 == 0, 0.0, np.arange(rows) % 500 / 10 + 1)
+    coarse = built(amount=amount, flag=np.arange(rows) % 2 == 0, country=names).coarse
+    found = coarse.labels(0)
+    assert len(found) == coarse.stretch(0).stop
+    assert found[:2] == ["under 0", "exactly 0"]
+    assert all(one.startswith("between ") for one in found[2:-2])
+    assert [one.split()[1] for one in found[2:-2]] == ["0", *(one.split()[-1] for one in found[2:-3])]
+    assert found[-2] == f"over {found[-3].split()[-1]}"
+    assert coarse.labels(1)[-1] == coarse.labels(2)[-1] == "missing"
+    assert coarse.labels(1) == ["under 0", "exactly 0", "between 0 and 1", "exactly 1", "over 1", "missing"]
+    assert coarse.labels(2) == [*(f"'c{i:02}'" for i in range(12)), "any other category", "missing"]
+    assert sum(len(coarse.labels(i)) for i in range(3)) == coarse.starts[-1]
+
+
 def test_no_columns() -> None:
     nothing = built()
     assert nothing.coarse.starts.tolist() == [0]

@@ -125,14 +125,14 @@ def test_message_names_the_file_on_every_line() -> None:
     [("30s", 30), ("15m", 900), ("6h", 21600), ("14d", 1209600), ("250ms", 0.25), ("1.5h", 5400), (" 5 m ", 300)],
 )
 def test_durations(text: str, seconds: float) -> None:
-    config = parse_config({"models": {"m": {"drift": {"window": text}}}}, "c")
-    assert config.model("m").drift.window == timedelta(seconds=seconds)
+    config = parse_config({"models": {"m": {"drift": {"every": text}}}}, "c")
+    assert config.model("m").drift.every == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("text", ["", "5", 5, "5 minutes", "-5m", "5M", "m", "1h30m", None, True, "1e3s"])
 def test_no_duration(text: object) -> None:
-    fault = only({"models": {"m": {"drift": {"window": text}}}})
-    assert fault == f"models.m.drift.window: {text!r} cannot be used. Try: a duration such as 30s, 15m, 6h or 14d"
+    fault = only({"models": {"m": {"drift": {"every": text}}}})
+    assert fault == f"models.m.drift.every: {text!r} cannot be used. Try: a duration such as 30s, 15m, 6h or 14d"
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from prometheus_client import generate_latest
 
 from tenure_agent.metrics import LEVELS, MAX_SERIES_NAMES, Metrics
-from tenure_agent.records import Action, Decision, Level, Reading, Trigger, Urgency, Verdict, Window
+from tenure_agent.records import SCORE, SURPRISE, Action, Decision, Level, Reading, Trigger, Urgency, Verdict, Window
 
 Value = Callable[..., float]
 MODEL = {"model": "fraud", "version": "3"}
@@ -29,6 +30,38 @@ def test_a_verdict(metrics: Metrics, value: Value, level: Level) -> None:
     assert value("drift_threshold", **MODEL, column="amount", detector="ks") == 0.15
     assert value("performance", **MODEL, metric="brier") == 0.25
     assert b'metric="auc_roc"' not in generate_latest(metrics.registry)
+
+
+def test_a_score_and_what_cannot_be_judged(metrics: Metrics, value: Value) -> None:
+    blind = Reading("rises", SURPRISE, 0.5, None, 0.97, 500, Level.INSUFFICIENT_DATA)
+    seen = Reading("amount", SURPRISE, 0.5, None, 0.3, 500, Level.WARNING)
+    unsure = Reading("hour", "ks", 0.5, None, 0.1, 500, Level.INSUFFICIENT_DATA)
+    metrics.show_verdict(replace(verdict(Level.OK, blind, seen, unsure), measures={SCORE: 1.75}))
+
+    assert value("drift_score", **MODEL) == 1.75
+    assert value("drift_unjudgeable", **MODEL, column="rises") == 1
+    shown = metrics.registry.get_sample_value("tenure_drift_unjudgeable", MODEL | {"column": "amount"})
+    assert shown == 0.0
+    assert metrics.registry.get_sample_value("tenure_drift_unjudgeable", MODEL | {"column": "hour"}) is None
+    assert b"tenure_performance{" not in generate_latest(metrics.registry)
+
+
+def test_a_statistic_below_its_floor_is_no_longer_shown(metrics: Metrics) -> None:
+    def shown(detector: str) -> list[float | None]:
+        labels = MODEL | {"column": "amount", "detector": detector}
+        return [
+            metrics.registry.get_sample_value(f"tenure_drift_{name}", labels) for name in ("statistic", "threshold")
+        ]
+
+    ks, scale = (Reading("amount", name, 0.3, None, 0.1, 500, Level.OK) for name in ("ks", "scale"))
+    metrics.show_verdict(verdict(Level.OK, ks, scale))
+    metrics.show_verdict(replace(verdict(Level.OK, ks), version="4"))
+    metrics.show_verdict(replace(verdict(Level.OK), check="performance"))
+    metrics.show_verdict(verdict(Level.INSUFFICIENT_DATA))
+    assert shown("ks") == shown("scale") == [0.3, 0.1]
+    metrics.show_verdict(verdict(Level.OK, ks))
+    assert shown("ks") == [0.3, 0.1]
+    assert shown("scale") == [None, None]
 
 
 def test_a_decision_and_a_hole(metrics: Metrics, value: Value) -> None:

@@ -156,9 +156,9 @@ def test_steps_come_back_as_they_were(write: Run, read: Run) -> None:
     draw = np.random.default_rng(0)
     kept = []
     for block in range(5):
-        five = [draw.uniform(size=2).astype(np.float32).astype(float) for _ in range(5)]
+        a, b, c, d, e = (draw.uniform(size=2).astype(np.float32).astype(float) for _ in range(5))
         score = float("nan") if block == 2 else float(block)
-        step = Step(block, draw.integers(0, 99, 12), *five, np.array([0.25, 0.5]), score, block == 4)
+        step = Step(block, draw.integers(0, 99, 12), a, b, c, d, e, np.array([0.25, 0.5]), score, block == 4)
         kept.append(Step.unjudged(block, step.counts, False) if block == 2 else step)
     write(lambda c: steps.append(c, 1, 1, "h", 60, kept[:3]))
     write(lambda c: steps.append(c, 1, 1, "h", 60, kept[3:]))

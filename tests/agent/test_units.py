@@ -1,4 +1,4 @@
-"""Durations and sizes: what is shown is read back as the same."""
+"""Durations, sizes and rates: what is shown is read back as the same."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenure_agent.units import read_duration, read_size, show_duration, show_size
+from tenure_agent.units import Often, read_duration, read_rate, read_size, show_duration, show_rate, show_size
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,38 @@ def test_durations_are_shown_in_the_largest_unit_that_divides_them(seconds: floa
 @pytest.mark.parametrize(("size", "shown"), [(1000, 1000), (1024, "1KiB"), (256 << 20, "256MiB"), (3 << 29, "1536MiB")])
 def test_sizes_are_shown_in_the_largest_unit_that_divides_them(size: int, shown: str | int) -> None:
     assert show_size(size) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "times", "span", "shown"),
+    [
+        ("1 per 90d", 1, timedelta(days=90), "1 per 90d"),
+        (" 12  per  24h ", 12, timedelta(days=1), "12 per 1d"),
+        ("3 per 1.5 h", 3, timedelta(minutes=90), "3 per 90m"),
+    ],
+)
+def test_rates(text: str, times: int, span: timedelta, shown: str) -> None:
+    assert read_rate(text) == Often(times, span) == read_rate(Often(times, span))
+    assert show_rate(read_rate(text)) == shown
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "1", "90d", "0 per 90d", "-1 per 90d", "1.5 per 90d", "1 per 0d", "1 per", "1 per month", "1per90d", 1, None],
+)
+def test_no_rate(value: object) -> None:
+    with pytest.raises(ValueError, match="a rate such as 1 per 90d"):
+        read_rate(value)
+
+
+def test_windows_side_by_side_between_two() -> None:
+    assert Often(1, timedelta(days=90)).windows(timedelta(hours=1)) == 2160
+    assert Often(3, timedelta(days=90)).windows(timedelta(days=1)) == 30
+
+
+@given(st.integers(1, 10**6), st.integers(1, 36500 * 86_400_000).map(lambda millis: timedelta(milliseconds=millis)))
+def test_a_shown_rate_is_read_back(times: int, span: timedelta) -> None:
+    assert read_rate(show_rate(Often(times, span))) == Often(times, span)
 
 
 @given(st.integers(0, 36500 * 86_400_000).map(lambda millis: timedelta(milliseconds=millis)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -26,6 +26,8 @@ CHECK = "drift"
 FALSE_DISCOVERY_RATE = 0.01
 ALWAYS = ("ks", "psi", "missing")  # readings kept of every column; of the others, what is over its floor
 NAMED = 3  # columns in a sentence
+MOSTLY = 0.5  # of the rows
+SHOWN = 5  # columns whose histograms a verdict carries
 TELLING = (  # detectors, those first that name a cause
     *("type_change", "point_mass", "missing", "scale", "new_category", "vanished_category", "out_of_range"),
     *("mean_shift", "ks", "psi", "chi_squared", "wasserstein", "jensen_shannon"),
@@ -105,6 +107,9 @@ def check_drift(
         reason = f"none of the reference's columns has a value in the {rows} rows of the window"
         return _verdict(reference, Level.INSUFFICIENT_DATA, reason, newest.window, rows), unjudged
     part = newest.counts[-newest.part :].sum(0)
+    if not part.any():
+        reason = f"no rows in the newest {newest.part} of the window's {len(newest.counts)} blocks"
+        return _verdict(reference, Level.INSUFFICIENT_DATA, reason, newest.window, rows), unjudged
     null = nulls.of(rows, round(rows * newest.part / len(newest.counts)))
     found = surprise(newest.counts.sum(0), part, newest.counts[-1], nulls.total, coarse, null, past, settings.margin)
     measured: Mapping[str, Measurement] = {}
@@ -119,8 +124,12 @@ def check_drift(
         level = Level.INSUFFICIENT_DATA
     readings = _readings(reference, newest.summary, measured, found, level) if measured else []
     reason = _reason(reference, newest, measured, found, null, past, open_)
-    verdict = Verdict(
-        reference.model, reference.version, CHECK, level, reason, newest.window, rows, readings, {SCORE: found.score}
+    evidence = _histograms(reference, nulls.total, newest.counts.sum(0), found)
+    verdict = replace(
+        _verdict(reference, level, reason, newest.window, rows),
+        readings=readings,
+        measures={SCORE: found.score},
+        evidence=evidence,
     )
     return verdict, found.step(newest.block, newest.counts[-1], open_)
 
@@ -137,12 +146,13 @@ def _readings(
     reference: Reference, summary: Summary, measured: Mapping[str, Measurement], found: Surprise, level: Level
 ) -> list[Reading]:
     readings = []
+    quiet = [Level.INSUFFICIENT_DATA if blind else Level.OK for blind in found.blind]
     alarm = level if level is Level.CRITICAL else Level.WARNING
     names, rows = [column.name for column in reference.columns], summary.seen.tolist()
-    scores, blind = found.columns.tolist(), found.blind.tolist()
-    columns = zip(names, found.moved.tolist(), found.needed.tolist(), scores, blind, rows, strict=True)
-    for name, moved, needed, score, unseen, n in columns:
-        own = Level.INSUFFICIENT_DATA if unseen and score < 1 else alarm if score >= 1 else Level.OK
+    scores = found.columns.tolist()
+    columns = zip(names, found.moved.tolist(), found.needed.tolist(), scores, quiet, rows, strict=True)
+    for name, moved, needed, score, unalarmed, n in columns:
+        own = alarm if score >= 1 else unalarmed
         readings.append(Reading(name, SURPRISE, moved, None, needed, n, own))
     for detector, said in measured.items():
         floor = DETECTORS[detector].floor
@@ -153,10 +163,28 @@ def _readings(
         told = ~np.isnan(said.statistic) if detector in ALWAYS else said.statistic >= floor
         statistics, chances = said.statistic.tolist(), said.p_value.tolist()
         for i in np.flatnonzero(told).tolist():
-            own = alarm if scores[i] >= 1 and statistics[i] >= floor else Level.OK
+            own = alarm if scores[i] >= 1 and statistics[i] >= floor else quiet[i]
             known = None if math.isnan(chances[i]) else chances[i]
             readings.append(Reading(names[i], detector, statistics[i], known, floor, rows[i], own))
     return readings
+
+
+def _surprised(found: Surprise) -> list[int]:
+    """Columns, the most surprising first."""
+    return [i for i in np.argsort(-found.columns, kind="stable").tolist() if found.columns[i] >= 1]
+
+
+def _histograms(
+    reference: Reference, total: Array, window: Array, found: Surprise
+) -> dict[str, dict[str, Sequence[str | float]]]:
+    """What people would draw: of the most surprising columns, the shares of rows by coarse bin."""
+    coarse = reference.coarse
+    both = {"reference": coarse.shares(total), "window": coarse.shares(window)}
+    shown: dict[str, dict[str, Sequence[str | float]]] = {}
+    for i in _surprised(found)[:SHOWN]:
+        own = {name: [float(f"{share:.4g}") for share in shares[coarse.stretch(i)]] for name, shares in both.items()}
+        shown[reference.columns[i].name] = {"bins": coarse.labels(i), **own}
+    return shown
 
 
 def _reason(
@@ -168,10 +196,11 @@ def _reason(
     past: Past,
     open_: bool,
 ) -> str:
-    surprised = [i for i in np.argsort(-found.columns, kind="stable").tolist() if found.columns[i] >= 1]
+    surprised = _surprised(found)
     told = [f"{reference.columns[i].name}: {tell(reference, newest.summary, measured, i)}" for i in surprised[:NAMED]]
     if len(surprised) > NAMED:
-        told.append(f"{len(surprised) - NAMED} more columns moved")
+        others = len(surprised) - NAMED
+        told.append(f"{others} more column{'s' if others > 1 else ''} moved")
     if found.all_of_them >= 1 and not surprised:
         told.append("all columns together moved, none of them far")
     said = "; ".join(told)
@@ -193,7 +222,10 @@ def _reason(
 
 def tell(reference: Reference, summary: Summary, measured: Mapping[str, Measurement], column: int) -> str:
     """What happened to a column: in the words of the most telling detector."""
+    lost = measured["missing"].statistic[column] >= MOSTLY  # what few values are left says little
     for name in TELLING:
+        if lost and name == "point_mass":
+            continue
         if measured[name].statistic[column] >= DETECTORS[name].floor:
             return DETECTORS[name].explain(reference, summary, column)
     return "it moved away from the reference and from the recent past"

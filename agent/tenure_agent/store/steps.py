@@ -12,9 +12,14 @@ from tenure_agent.past import KEPT, Step
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.predictions import one
 
+OF = "model = ? AND version = ? AND hash = ? AND length = ?"
+KEPT_STEPS = 2 * KEPT  # some of them were not judged
+
 
 def append(cursor: Cursor, model: int, version: int, hash_: str, length: int, steps: Sequence[Step]) -> None:
     """Keep steps over a reference's bins, in the caller's transaction, and let go of those too old to count.
+
+    A block without rows counts for nothing but as the newest: an outage, however long, makes nothing forgotten.
 
     Parameters
     ----------
@@ -22,7 +27,7 @@ def append(cursor: Cursor, model: int, version: int, hash_: str, length: int, st
         Of a block in microseconds.
     """
     for step in steps:
-        counts = zlib.compress(step.counts.astype("<u4").tobytes(), 1)
+        counts = zlib.compress(step.counts.astype("<u4").tobytes(), 1) if step.counts.any() else b""  # an outage
         readings = b""
         if step.judged:
             readings = step.readings.astype("<f4").tobytes()
@@ -32,10 +37,12 @@ def append(cursor: Cursor, model: int, version: int, hash_: str, length: int, st
             [model, version, hash_, length, step.block, score, step.critical, counts, readings],
         )
     if steps:
-        cursor.execute(
-            "DELETE FROM steps WHERE model = ? AND version = ? AND (hash != ? OR length != ? OR block <= ?)",
-            [model, version, hash_, length, steps[-1].block - 2 * KEPT],
-        )
+        of = [model, version, hash_, length]
+        cursor.execute("DELETE FROM steps WHERE model = ? AND version = ? AND (hash != ? OR length != ?)", of)
+        outage = "score IS NULL AND octet_length(counts) = 0 AND block < ?"
+        cursor.execute(f"DELETE FROM steps WHERE {OF} AND {outage}", [*of, steps[-1].block])
+        old = f"SELECT block FROM steps WHERE {OF} ORDER BY block DESC OFFSET ? LIMIT 1"
+        cursor.execute(f"DELETE FROM steps WHERE {OF} AND block <= ({old})", [*of, *of, KEPT_STEPS])
 
 
 def length(cursor: Cursor, model: int, version: int, hash_: str) -> int | None:
@@ -52,16 +59,13 @@ def longest(cursor: Cursor, model: int) -> int:
 
 def newest(cursor: Cursor, model: int, version: int, hash_: str, length: int) -> list[Step]:
     """The newest steps over these bins and blocks so long, oldest first."""
-    query = (
-        "SELECT block, score, critical, counts, readings FROM steps "
-        "WHERE model = ? AND version = ? AND hash = ? AND length = ? ORDER BY block DESC LIMIT ?"
-    )
-    found = cursor.execute(query, [model, version, hash_, length, KEPT]).fetchall()
+    query = f"SELECT block, score, critical, counts, readings FROM steps WHERE {OF} ORDER BY block DESC LIMIT ?"
+    found = cursor.execute(query, [model, version, hash_, length, KEPT_STEPS]).fetchall()
     return [_step(*row) for row in reversed(found)]
 
 
 def _step(block: int, score: float | None, critical: bool, counts: bytes, readings: bytes) -> Step:
-    own = np.frombuffer(zlib.decompress(counts), "<u4").astype(np.int64)
+    own = np.frombuffer(zlib.decompress(counts) if counts else b"", "<u4").astype(np.int64)
     if score is None:
         return Step.unjudged(block, own, critical)
     values = np.frombuffer(readings, "<f4").astype(np.float64)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import fields
-from operator import attrgetter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tenure_agent.records import Level, Reading, Verdict
+from tenure_agent.records import Level, Verdict
 from tenure_agent.store.connection import Cursor
 from tenure_agent.store.predictions import one
 
@@ -40,16 +38,46 @@ def append(cursor: Cursor, model: int, version: int, said: Sequence[tuple[Verdic
 
 
 def _detail(verdict: Verdict) -> str:
-    detail = {
+    thresholds = {reading.detector: _short(reading.threshold) for reading in reversed(verdict.readings)}
+    detail: dict[str, Any] = {
         "rows": verdict.rows,
         "measures": {name: value for name, value in verdict.measures.items() if math.isfinite(value)},
-        "readings": [dict(zip(_READING, _values(reading), strict=True)) for reading in verdict.readings],
+        "thresholds": thresholds,
+        "readings": _by_column(verdict, thresholds),
     }
-    return json.dumps(detail)
+    if verdict.evidence:
+        detail["evidence"] = verdict.evidence
+    return json.dumps(detail, separators=(",", ":"), allow_nan=False)
 
 
-_READING = tuple(one.name for one in fields(Reading))
-_values = attrgetter(*_READING)
+def _by_column(verdict: Verdict, thresholds: Mapping[str, float | None]) -> list[dict[str, Any]]:
+    """Readings as short as can be, for there are many: what is usual of them is left out.
+
+    One document per column: its name, and by detector, unless it is 0 and OK, the `statistic`; `p` below 1, `threshold`
+    where it is not that in `thresholds`, `n` where it is not the verdict's rows, `level` where it is not OK.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for reading in verdict.readings:
+        said: dict[str, Any] = {"statistic": _short(reading.statistic)}
+        if reading.p_value is not None and reading.p_value < 1:
+            said["p"] = _short(reading.p_value, 3)
+        if (threshold := _short(reading.threshold)) != thresholds[reading.detector]:
+            said["threshold"] = threshold
+        if reading.n != verdict.rows:
+            said["n"] = reading.n
+        if reading.level is not Level.OK:
+            said["level"] = reading.level
+        own = found.setdefault(reading.column, [])  # an input and an output may have one name
+        column = next((one for one in own if reading.detector not in one), None)
+        if column is None:
+            own.append(column := {"column": reading.column})
+        column[reading.detector] = said
+    return [{k: v for k, v in one.items() if v != {"statistic": 0.0}} for own in found.values() for one in own]
+
+
+def _short(value: float, digits: int = 6) -> float | None:
+    """Rounded; None where it is no number, which JSON has no word for."""
+    return float(f"{value:.{digits}g}") if math.isfinite(value) else None
 
 
 def recent(cursor: Cursor, model: int, version: int, check: str, limit: int) -> list[tuple[Level, Level]]:
