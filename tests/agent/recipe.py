@@ -59,7 +59,7 @@ class Own:
     missing: list[float]
     moved_newest: list[float]
     missing_newest: list[float]
-    together: float
+    together: list[float]
     absent: list[int]
 
 
@@ -85,9 +85,9 @@ def own_movement(blocks: Sequence[Block], width: int, part: int) -> Own:
             run = run + 1 if block[c][-1] >= 0.9 * sum(block[c]) else 0
             longest = max(longest, run)
         absent.append(longest)
-    moved, missing, together = largest(width)
-    moved_newest, missing_newest, _ = largest(part)
-    return Own(moved, missing, moved_newest, missing_newest, together, absent)
+    moved, missing, whole = largest(width)
+    moved_newest, missing_newest, newest = largest(part)
+    return Own(moved, missing, moved_newest, missing_newest, [whole, newest], absent)
 
 
 @dataclass
@@ -95,7 +95,7 @@ class Judged:
     """What the newest window shows, by column."""
 
     readings: dict[str, list[float]]
-    together: float
+    together: list[float]
     columns: list[float]
     all_of_them: float
 
@@ -117,7 +117,7 @@ class Recipe:
     margin: float
     lived: list[Block] = field(default_factory=list)  # blocks with rows
     shown: list[dict[str, list[float]]] = field(default_factory=list)  # readings of every window judged
-    togethers: list[float] = field(default_factory=list)
+    togethers: list[list[float]] = field(default_factory=list)
 
     def judge(self, window: Sequence[Block]) -> Judged:
         """Ten blocks, oldest first, the newest of which is remembered."""
@@ -134,13 +134,14 @@ class Recipe:
             before = self.shown[-1]["absent"][c] if self.shown else 0
             gone = block[c][-1] >= 0.9 * sum(block[c])
             readings["absent"].append(before if not sum(block[c]) else before + 1 if gone else 0)
-        together = sum(readings["moved"]) / len(total)
+        together = [sum(readings[name]) / len(total) for name in ("moved", "moved_newest")]
         old = self.shown[: max(len(self.shown) - 29, 0)][-4 * length :]
         scores = [self.score(c, readings, old, rows) for c in range(len(total))]
-        level = max([self.own.together, *self.togethers[: max(len(self.togethers) - 29, 0)][-4 * length :]])
-        all_of_them = together / max(self.margin / 2 * level, 0.08)
+        seen = [self.own.together, *self.togethers[: max(len(self.togethers) - 29, 0)][-4 * length :]]
+        times = (self.margin / 2, 1.0)
+        all_of_them = min(together[i] / max(times[i] * max(one[i] for one in seen), 0.08) for i in range(2))
         self.shown.append({name: [single(value) for value in values] for name, values in readings.items()})
-        self.togethers.append(single(together))
+        self.togethers.append([single(value) for value in together])
         if sum(block[0]):
             self.lived.append(block)
         return Judged(readings, together, scores, all_of_them)

@@ -22,7 +22,7 @@ def step(block: int, draw: np.random.Generator, *, judged: bool = True, rows: bo
     if not judged:
         return Step.unjudged(block, counts, False)
     a, b, c, d, e = (draw.uniform(size=COLUMNS).astype(np.float32).astype(float) for _ in range(5))
-    together = float(np.float32(draw.uniform()))
+    together = draw.uniform(size=2).astype(np.float32).astype(float)
     return Step(block, counts, a, b, c, d, e, together, draw.uniform(), bool(draw.uniform() < 0.5))
 
 
@@ -51,7 +51,9 @@ def test_as_plain_lists_remember(blocks: int, length: int, seed: int, hollow: fl
     largest, together = past.learnt(MEMORY * length)
     for row, name in enumerate(("moved", "missing", "moved_newest", "missing_newest", "absent")):
         assert largest[row].tolist() == [max((getattr(one, name)[c] for one in old), default=0.0) for c in range(2)]
-    assert together == max((one.together for one in old), default=0.0)
+    assert (
+        together.tolist() == np.max([one.together for one in old], axis=0, initial=0.0).tolist() if old else [0.0, 0.0]
+    )
 
     assert past.next == (blocks or None)
     assert past.judged == len(known)
@@ -66,7 +68,7 @@ def test_a_reading_is_learnt_after_three_windows_and_forgotten_after_the_memory(
     heard = []
     for block in range(LAG + MEMORY * length + 20):
         loud = np.ones(COLUMNS) if block == 0 else quiet
-        past.append(Step(block, draw.integers(1, 9, BINS), loud, quiet, quiet, quiet, quiet, 0.0, 0.0, False))
+        past.append(Step(block, draw.integers(1, 9, BINS), loud, quiet, quiet, quiet, quiet, quiet, 0.0, False))
         heard.append(bool(past.learnt(MEMORY * length)[0][0].any()))
     assert heard.index(True) == LAG - 1  # for the block after it
     assert sum(heard) == MEMORY * length

@@ -425,9 +425,7 @@ def test_outcomes_sent_to_another_relay_join_at_the_hub(play: Play, batch: Batch
             await send(first, report(1, batch({"x": [1.0, 2.0]}, ids=["a", "b"], outputs=outputs)))
             await asyncio.gather(quiet(first), quiet(second))
             model = hub._catalogue.models["fraud"]
-            found = await hub._database.async_read(
-                lambda c: outcomes.labelled(c, model, 1, since=0, known=10**15, newest=10)
-            )
+            found = await hub._database.async_read(lambda c: outcomes.labelled(c, model, 1, since=0, newest=10))
             assert sorted(zip(found.predictions, found.labels, strict=True)) == [(0.1, 0.0), (0.9, 1.0)]
 
     play(story)

@@ -43,7 +43,7 @@ def fill(cursor: Cursor, rows: int = 200_000) -> None:
     references.save(cursor, 1, 1, REFERENCE, 1)
     decisions.save(cursor, 1, 1, DECISION, 1, decisions.PENDING)
     verdict = Verdict("fraud", "1", "drift", Level.WARNING, "it moved", Window(0, 60), 500)
-    verdicts.append(cursor, 1, 1, verdict, Level.WARNING)
+    verdicts.append(cursor, 1, 1, [(verdict, Level.WARNING)])
     keep = [Producer("quiet", 7, last_seen=1), Producer("p", 10, [], 90, 2, 9 * DAY, 3), Producer(FORGOTTEN, 0, [], 50)]
     producers.append(cursor, keep)
     producers.save_losses(cursor, "p", {("fraud", "queue_full"): 4})

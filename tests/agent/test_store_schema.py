@@ -94,7 +94,7 @@ def _has_everything(database: Database) -> None:
     model = database.read(Catalogue).result().models["fraud"]
     assert model.versions == {"3.2.1": 1}
     assert database.read(lambda c: predictions.stored_counts(c, model)).result() == [("3.2.1", 0, 100)]
-    found = database.read(lambda c: outcomes.labelled(c, model, 1, since=0, known=300, newest=9)).result()
+    found = database.read(lambda c: outcomes.labelled(c, model, 1, since=0, newest=9)).result()
     assert sorted(zip(found.predictions, found.labels, strict=True)) == [(0.015, 1.0), (0.25, 0.0)]
     known = database.read(producers.load).result()
     assert {name: (one.last_seq, one.stored, one.missed, one.lost) for name, one in known.items()} == {

@@ -27,7 +27,7 @@ def newest(database: Database) -> list[Step]:
 
 def step(block: int) -> Step:
     value = np.float32(np.random.default_rng(block).uniform(size=2)).astype(float)
-    return Step(block, np.array([block + 1, 2, 0]), value, value, value, value, value, 0.25, 0.5, False)
+    return Step(block, np.array([block + 1, 2, 0]), value, value, value, value, value, value, 0.5, False)
 
 
 def outage(block: int) -> Step:

@@ -26,7 +26,7 @@ def kept(database: Database, catalogue: Catalogue) -> Kept:
     def keep(one: Verdict) -> dict[str, Any]:
         model = database.write(lambda c: catalogue.model(c, "fraud", 1)).result()
         database.write(lambda c: catalogue.version(c, model, "1", 1)).result()
-        database.write(lambda c: verdicts.append(c, 1, 1, one, one.level)).result()
+        database.write(lambda c: verdicts.append(c, 1, 1, [(one, one.level)])).result()
         [found] = database.read(verdicts.newest).result()
         return found
 

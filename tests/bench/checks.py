@@ -36,6 +36,7 @@ from tenure_agent.reference import Reference
 from tenure_agent.store import Database, predictions, summaries
 from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.database import Cursor
+from tenure_agent.store.predictions import newest_batch
 from tenure_agent.summary import Summary, merge
 from tenure_agent.tally import summarise
 from tenure_agent.track import Track
@@ -130,15 +131,18 @@ class Seat:
         self.database = Database(folder / name)
         config = parse_config({"models": {history.MODEL: {"reference": {"file": str(folder / "reference")}}}}, "bench")
         self.profiles = Profiles(self.database, config, lambda: history.START)
-        self.model = self.database.read(Catalogue).result().models[history.MODEL]
+        self.catalogue = self.database.read(Catalogue).result()
+        self.model = self.catalogue.models[history.MODEL]
 
     def judge(self) -> int:
         """Judge all there is; how many verdicts."""
 
         async def ask() -> int:
-            reference = await self.profiles.reference(self.model, 1)
+            now = history.START + ALL_TIME // 100
+            reference = await self.profiles.reference(self.model, 1, now)
             assert reference is not None
-            return len(await self.profiles.judge(self.model, 1, reference, history.START + ALL_TIME // 100) or ())
+            newest = self.database.read(lambda cursor: newest_batch(cursor, self.catalogue)).result()
+            return len(await self.profiles.judge(self.model, 1, reference, now, newest) or ())
 
         return asyncio.run(ask())
 
