@@ -21,7 +21,7 @@ from tenure_agent.track import Track
 Array = npt.NDArray[Any]
 OK, CRITICAL, UNKNOWN = Level.OK, Level.CRITICAL, Level.INSUFFICIENT_DATA
 ROWS = 1800  # of the reference: six windows, sixty blocks
-ARRAYS = ("counts", "moved", "missing", "moved_newest", "missing_newest", "absent")
+ARRAYS = ("together", "counts", "moved", "missing", "moved_newest", "missing_newest", "absent")
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def critical(said: list[Verdict]) -> list[int]:
 def as_plain(said: list[tuple[Verdict, Step]]) -> list[tuple[object, ...]]:
     """All of it, so that == means the same bits; an outage has no counts once it was kept."""
     return [
-        (verdict, repr(step.score), step.critical, step.together, *(getattr(step, name).tolist() for name in ARRAYS))
+        (verdict, repr(step.score), step.critical, *(getattr(step, name).tolist() for name in ARRAYS))
         for verdict, step in said
     ]
 
