@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -246,7 +247,10 @@ class Profiles:
         return upto, await self._apart(lambda: summaries_of(model, reference, rows, span))
 
     def _bucket(self, track: Track) -> int:
-        return track.length if self._replay or track.length % MINUTE else MINUTE
+        """What one summary covers: a minute, or where windows are long as much as divides a block and an hour."""
+        if self._replay or track.length % MINUTE:
+            return track.length
+        return MINUTE if track.length < HOUR else math.gcd(track.length, HOUR)
 
 
 def declared_columns(model: Model, config: ModelConfig) -> dict[str, str]:
@@ -265,7 +269,7 @@ def block_length(drift: DriftConfig, reference_rows: int, rows: int, span: int) 
     """
     if drift.window is not None:
         length = -(-drift.window // dt.timedelta(microseconds=WINDOW))
-        unit = HOUR if length >= HOUR else MINUTE if length >= MINUTE else 1  # in whole buckets of summaries
+        unit = MINUTE if length >= MINUTE else 1  # in whole buckets of summaries
         return int(-(-length // unit) * unit)
     wanted, _ = wanted_rows(drift.min_rows, reference_rows)
     minutes = -(-round(span * wanted / max(rows, 1)) // (MINUTE * WINDOW))
