@@ -102,7 +102,7 @@ def test_numeric_column() -> None:
     below = [math.nextafter(value, -math.inf) for value in (1.0, 2.0, 4.0)]
     assert built.edges == (below[0], 1.0, below[1], 2.0, below[2], 4.0)
     assert built.fenced.tolist() == [False, True, False, True, False, True, False]
-    assert [built.label(i) for i in (0, 1, 2, 6)] == ["up to 1", "exactly 1", "between 1 and 2", "over 4"]
+    assert [built.label(i) for i in (0, 1, 2, 6)] == ["under 1", "exactly 1", "between 1 and 2", "over 4"]
 
 
 def test_few_rows_have_round_edges_that_are_none_of_them() -> None:

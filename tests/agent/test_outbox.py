@@ -204,6 +204,8 @@ def test_gone_is_never_again(play: Play, keep: Callable[..., Decision], value: C
         counts = await post.database.async_read(decisions.counts)
         assert counts["dead"] == 1
         assert counts["pending"] == 0
+        while not value("outbox_decisions", state="dead"):  # shown once it is kept
+            await asyncio.sleep(0)
 
     play(Receiver([410]), story)
     assert value("deliveries_total", result="dead") == value("outbox_decisions", state="dead") == 1

@@ -56,7 +56,13 @@ def main() -> int:
             "listen": address,
             "http": "127.0.0.1:0",
             "store": {"path": f"{folder}/t.duckdb", "max_size": "16MiB"},
-            "models": {"soaked": {"reference": {"first_rows": 5000}, "drift": {"every": "5s", "window": "1m"}}},
+            "models": {
+                "soaked": {
+                    "reference": {"first_rows": 5000},
+                    "drift": {"every": "5s", "window": "1m"},
+                    "performance": {"window": "30s"},  # labels are waited for a minute: what goes by then shows in time
+                }
+            },
         }
         (folder / "tenure.yaml").write_text(json.dumps(document))
         run = [sys.executable, "-m", "tenure_agent", "run", "--config", f"{folder}/tenure.yaml", "--log-level", "error"]

@@ -15,7 +15,7 @@ from tenure_agent.detectors import Measurement, measure_all
 from tenure_agent.model_config import DriftConfig
 from tenure_agent.past import WINDOW
 from tenure_agent.profiles import wanted_rows
-from tenure_agent.records import Level
+from tenure_agent.records import SURPRISE, Level
 from tenure_agent.reference import Reference
 from tenure_agent.surprise import margin_of
 from tenure_agent.tally import summarise
@@ -126,7 +126,9 @@ def judge(stream: Stream, *, peers: bool = False) -> Judged:
                 assert track.newest is not None
                 ends.append(stream.reference + (low + i + 1) * block)
                 alarms[OURS].append(verdict.level in {Level.WARNING, Level.CRITICAL})
-                blind = sum(reading.level is Level.INSUFFICIENT_DATA for reading in verdict.readings)
+                blind = sum(
+                    one.detector == SURPRISE and one.level is Level.INSUFFICIENT_DATA for one in verdict.readings
+                )
                 if peers:
                     measured = measure_all(reference, track.newest.summary)
                     for name, rule in PEERS.items():

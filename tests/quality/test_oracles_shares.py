@@ -80,7 +80,8 @@ def js(first: list[float], second: list[float]) -> float:
     """Jensen-Shannon divergence in bits of two sets of counts."""
     nothing = Layout([])
     coarse = Coarse(nothing, Summary.empty(nothing))
-    coarse.starts, coarse.missing = np.array([0, len(first)]), np.array([len(first) - 1])
+    coarse.starts, coarse.widths = np.array([0, len(first)]), np.array([len(first)])
+    coarse.missing = np.array([len(first) - 1])
     return float(distances(np.array(first), np.array(second), coarse)[0]) ** 2
 
 

@@ -76,7 +76,7 @@ def test_while_the_agent_is_away_rows_wait_on_disk_and_are_sent_once(make: Make,
     batcher = make(agent, spool=str(tmp_path), batch_bytes=2000, queue_bytes=3000)
     for i in range(500):
         batcher.put(row(i))
-    while not list(tmp_path.glob("*/*.spool")):
+    while not list(tmp_path.glob("[!.]*/*.spool")):
         assert batcher.stats("m").emitted == 500
     agent.available = True
     assert batcher.flush(DEADLINE)
@@ -84,7 +84,7 @@ def test_while_the_agent_is_away_rows_wait_on_disk_and_are_sent_once(make: Make,
     stats = batcher.stats("m")
     assert (stats.emitted, stats.acked, stats.queued, stats.dropped) == (500, 500, 0, {})
     assert sorted(int(found["id"].rpartition("-")[2]) for found in agent.predictions("m")) == list(range(500))
-    assert not list(tmp_path.glob("*/*.spool"))
+    assert not list(tmp_path.glob("[!.]*/*.spool"))
 
 
 @pytest.mark.parametrize("policy", ["oldest", "newest"])
