@@ -204,7 +204,7 @@ def test_gone_is_never_again(play: Play, keep: Callable[..., Decision], value: C
         counts = await post.database.async_read(decisions.counts)
         assert counts["dead"] == 1
         assert counts["pending"] == 0
-        while not value("outbox_decisions", state="dead"):  # shown once it is kept
+        while not value("outbox_decisions", state="dead"):  # noqa: ASYNC110  # shown once it is kept, and tells nobody
             await asyncio.sleep(0)
 
     play(Receiver([410]), story)
