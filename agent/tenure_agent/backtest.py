@@ -19,12 +19,12 @@ from pydantic import ValidationError
 from tenure.errors import SettingError
 from tenure_agent import losses
 from tenure_agent.bins import Array
+from tenure_agent.block_length import block_length
 from tenure_agent.builder import Rows, build_reference
 from tenure_agent.chronicle import Chronicle, Episode
 from tenure_agent.config import Config, ControlConfig
 from tenure_agent.metrics import Metrics
 from tenure_agent.model_config import DriftConfig, ModelConfig
-from tenure_agent.profiles import block_length, declared_columns
 from tenure_agent.records import Decision, micros, moment
 from tenure_agent.reference import Reference
 from tenure_agent.review import Reviewer
@@ -33,6 +33,7 @@ from tenure_agent.store import Database, references, replay
 from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.history import History
+from tenure_agent.stored_rows import declared_columns
 
 PIECE_ROWS, PIECE_REVIEWS = 200_000, 50  # stored at once: rows ahead of a review wait in memory, as summaries
 MICROSECOND = dt.timedelta(microseconds=1)

@@ -10,45 +10,38 @@ import asyncio
 import datetime as dt
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import numpy.typing as npt
 
 from tenure_agent import losses
-from tenure_agent.bins import CATEGORICAL, as_texts
+from tenure_agent.block_length import HOUR, MINUTE, block_length, wanted_rows
 from tenure_agent.builder import Rows, build_reference
 from tenure_agent.checks.drift import Settings
 from tenure_agent.config import Config
 from tenure_agent.evidence import Evidence
-from tenure_agent.model_config import DriftConfig, ModelConfig
 from tenure_agent.past import WINDOW, Step
 from tenure_agent.records import MICROS, Verdict
 from tenure_agent.reference import Reference
 from tenure_agent.store import Database, predictions, references, summaries
 from tenure_agent.store import steps as steps_store
-from tenure_agent.store.catalogue import Column, Model
+from tenure_agent.store.catalogue import Model
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.predictions import CHAMPION
+from tenure_agent.stored_rows import declared_columns, needed, read_column, summaries_of
 from tenure_agent.summary import MAGNITUDES, Summary
 from tenure_agent.surprise import margin_of
-from tenure_agent.tally import summarise
 from tenure_agent.track import Track
 
 logger = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 T = TypeVar("T")
 
-MINUTE, HOUR = 60 * MICROS, 3600 * MICROS
 CHUNK_VALUES = 1 << 18  # read at a time: they take eight bytes each, several times over
-ROLES = 256  # as many as a row can hold
-AT_ONCE = 64  # buckets summarised together
 HELD_INTEGERS = 1 << 20  # of summaries, before they are written: a bucket is read in several chunks, and kept once
-TARGET_SHARE, MIN_SHARE, OF_REFERENCE = 5 / 3, 0.6, 5  # rows a window is to hold, and at least holds
-SHORTEST_BLOCK, LONGEST_BLOCK = 6, 3 * 24 * 60  # minutes
 SETTLE = 10 * MICROS  # by the wall, rows may still be on their way when a block is over
 PROFILE_ROWS = 5000
 MIN_PROFILE_ROWS = 1000
@@ -251,75 +244,3 @@ class Profiles:
         if self._replay or track.length % MINUTE:
             return track.length
         return MINUTE if track.length < HOUR else math.gcd(track.length, HOUR)
-
-
-def declared_columns(model: Model, config: ModelConfig) -> dict[str, str]:
-    """Column name → what it is to be taken for."""
-    times = {column.name: "ignore" for column in model.columns.values() if column.kinds == {"DATETIME"}}
-    return times | dict(config.columns)  # time always moves on
-
-
-def block_length(drift: DriftConfig, reference_rows: int, rows: int, span: int) -> int:
-    """Microseconds of one block: a tenth of the window that is configured, or of the shortest that holds enough rows.
-
-    Parameters
-    ----------
-    rows, span
-        So many rows came in so many microseconds.
-    """
-    if drift.window is not None:
-        length = -(-drift.window // dt.timedelta(microseconds=WINDOW))
-        unit = MINUTE if length >= MINUTE else 1  # in whole buckets of summaries
-        return int(-(-length // unit) * unit)
-    wanted, _ = wanted_rows(drift.min_rows, reference_rows)
-    minutes = -(-round(span * wanted / max(rows, 1)) // (MINUTE * WINDOW))
-    return min(max(minutes, SHORTEST_BLOCK), LONGEST_BLOCK) * MINUTE
-
-
-def wanted_rows(min_rows: int, reference: int) -> tuple[float, int]:
-    """Rows a window is to hold, and must at least: a short reference can judge short windows only."""
-    wanted = min(TARGET_SHARE * min_rows, reference / OF_REFERENCE)
-    return wanted, min(min_rows, round(MIN_SHARE * wanted))
-
-
-def needed(model: Model, reference: Reference) -> Sequence[Column]:
-    """The stored columns a reference speaks of."""
-    return [model.columns[column.key] for column in reference.columns if column.key in model.columns]
-
-
-def read_column(column: Column, rows: Mapping[str, Array], kind: str | None = None) -> Array:
-    """A stored column as float64 or as text objects; where it holds both, as `kind` asks or as the fuller one."""
-    numbers, texts = rows.get(f"n{column.number}"), rows.get(f"t{column.number}")
-    if texts is None:
-        only: Array = rows[f"n{column.number}"]
-        return as_texts(only) if kind == CATEGORICAL else only
-    if numbers is None:
-        return texts
-    if (kind is not None and kind != CATEGORICAL) or (
-        kind is None and np.isfinite(numbers).sum() > sum(text is not None for text in texts)
-    ):
-        return numbers
-    return np.where([text is not None for text in texts], texts, as_texts(numbers))
-
-
-def summaries_of(
-    model: Model, reference: Reference, rows: Mapping[str, Array], bucket: int
-) -> list[tuple[tuple[int, int], Summary]]:
-    """Role, time and summary of rows just read, by buckets of event time."""
-    keys, groups = np.unique(rows["time"] // bucket * ROLES + rows["role"], return_inverse=True)
-    order = slice(None) if (np.diff(groups) >= 0).all() else np.argsort(groups, kind="stable")
-    groups = groups[order]
-    values = {
-        column.key: read_column(model.columns[column.key], rows, column.kind)[order]
-        for column in reference.columns
-        if column.key in model.columns
-    }
-    done: list[tuple[tuple[int, int], Summary]] = []
-    for low in range(0, len(keys), AT_ONCE):
-        here = slice(*np.searchsorted(groups, (low, low + AT_ONCE)).tolist())
-        part = keys[low : low + AT_ONCE].tolist()
-        found = summarise(
-            reference.layout, {key: array[here] for key, array in values.items()}, groups[here] - low, len(part)
-        )
-        done += [((key % ROLES, key // ROLES * bucket), one) for key, one in zip(part, found, strict=True)]
-    return done

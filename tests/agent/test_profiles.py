@@ -13,13 +13,15 @@ import pytest
 
 from tenure.testing import ManualClock
 from tenure_agent import profiles as profiles_module
+from tenure_agent.block_length import MINUTE
 from tenure_agent.builder import Rows, build_reference
 from tenure_agent.config import Config, parse_config
-from tenure_agent.profiles import MINUTE, Profiles, read_column
+from tenure_agent.profiles import Profiles
 from tenure_agent.reference import Reference
 from tenure_agent.store import Database, outcomes, summaries
 from tenure_agent.store.catalogue import Catalogue, Column
 from tenure_agent.store.predictions import CHAMPION
+from tenure_agent.stored_rows import read_column
 from tenure_agent.summary import Summary, merge
 from tenure_agent.tally import summarise
 from tenure_proto.v1 import monitoring_pb2 as pb

@@ -9,12 +9,12 @@ from datetime import timedelta
 import numpy as np
 from tests.quality.streams import Array, Stream
 
+from tenure_agent.block_length import wanted_rows
 from tenure_agent.builder import Rows, build_reference
 from tenure_agent.checks.drift import Settings
 from tenure_agent.detectors import Measurement, measure_all
 from tenure_agent.model_config import DriftConfig
 from tenure_agent.past import WINDOW
-from tenure_agent.profiles import wanted_rows
 from tenure_agent.records import SURPRISE, Level
 from tenure_agent.reference import Reference
 from tenure_agent.surprise import margin_of
