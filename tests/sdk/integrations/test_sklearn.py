@@ -25,6 +25,8 @@ FRAME = pd.DataFrame(X, columns=["amount", "age"])
 
 def sent(monitor: Monitor, transport: MemoryTransport) -> list[dict[str, Any]]:
     assert monitor.flush(60)
+    stats = monitor.stats()
+    assert stats.emitted == stats.acked == len(transport.predictions(monitor.model)), stats
     return transport.predictions(monitor.model)
 
 
