@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 from collections import deque
 from dataclasses import replace
@@ -20,6 +19,7 @@ from tenure_agent.reference import Reference
 from tenure_agent.store import verdicts
 from tenure_agent.store.catalogue import Model
 from tenure_agent.store.database import Cursor
+from tenure_agent.units import in_micros
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Appraiser:
         """The verdict people see, the check's own level, and whether the metric is past its emergency value."""
         config = self._config.model(model.name)
         settings = config.performance
-        window = Window(now - _micros(settings.window), now)
+        window = Window(now - in_micros(settings.window), now)
         name = model.version_name(version)
         task = config.task or losses.task_of(*found.first(TASK_ROWS))
         metric = settings.metric or default_metric(task)
@@ -106,7 +106,3 @@ def _past(metric: str, value: float, emergency: float | None) -> bool:
     if emergency is None:
         return False
     return value > emergency if metric in LOWER_IS_BETTER else value < emergency
-
-
-def _micros(duration: dt.timedelta) -> int:
-    return duration // dt.timedelta(microseconds=1)

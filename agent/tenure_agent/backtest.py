@@ -34,9 +34,9 @@ from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.history import History
 from tenure_agent.stored_rows import declared_columns
+from tenure_agent.units import in_micros
 
 PIECE_ROWS, PIECE_REVIEWS = 200_000, 50  # stored at once: rows ahead of a review wait in memory, as summaries
-MICROSECOND = dt.timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Backtest:
         stored
             Called with the number of rows of each piece stored.
         """
-        history, length = self._history, PIECE_REVIEWS * (self.interval // MICROSECOND)
+        history, length = self._history, PIECE_REVIEWS * in_micros(self.interval)
         at, batch, ran = history.first, 0, history.first
         while at <= history.last:
             batch += 1
@@ -123,7 +123,7 @@ class Backtest:
     def _due(self, ran: int, first: int, newest: int, *, last: bool) -> Iterator[int]:
         """When reviews are due after the last one, up to the newest row; at the end once more, so that it is reviewed."""
         trigger: Any = every(self.interval)
-        length = self.interval // MICROSECOND
+        length = in_micros(self.interval)
         due = micros(trigger.get_next_fire_time(None, moment(ran + 1)))
         if first - due > CATCH_UP * length:  # an event clock passes over so long a gap too
             due = first - (first - due) % length
@@ -167,7 +167,7 @@ class Backtest:
         if not span:
             ahead = model.reference.first_rows if reference is None else model.drift.min_rows
             rows, span = self._database.read(lambda cursor: replay.extent(cursor, self._history, ahead)).result()
-        return block_length(model.drift, size, rows, span) * MICROSECOND
+        return dt.timedelta(microseconds=block_length(model.drift, size, rows, span))
 
 
 def _overridden(model: ModelConfig, overrides: Overrides, *, marked: bool) -> ModelConfig:

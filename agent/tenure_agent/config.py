@@ -40,6 +40,13 @@ class StoreConfig(Section):
         return value
 
 
+def paired(value: Path | None, info: ValidationInfo) -> Path | None:
+    """A certificate's key goes with the certificate."""
+    if "cert_file" in info.data and (value is None) != (info.data["cert_file"] is None):
+        raise ValueError("cert_file and key_file, both or neither")
+    return value
+
+
 class AccessConfig(Section):
     """Who may use the gRPC port. Loopback and a unix socket need none of it."""
 
@@ -49,12 +56,7 @@ class AccessConfig(Section):
     key_file: Path | None = Field(default=None, validate_default=True)
     client_ca_file: Path | None = None
 
-    @field_validator("key_file")
-    @classmethod
-    def _paired(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        if "cert_file" in info.data and (value is None) != (info.data["cert_file"] is None):
-            raise ValueError("cert_file and key_file, both or neither")
-        return value
+    _paired = field_validator("key_file")(paired)
 
     @field_validator("client_ca_file")
     @classmethod
@@ -109,12 +111,7 @@ class UpstreamConfig(Section):
     key_file: Path | None = Field(default=None, validate_default=True)
     address: str | None = None
 
-    @field_validator("key_file")
-    @classmethod
-    def _paired(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        if "cert_file" in info.data and (value is None) != (info.data["cert_file"] is None):
-            raise ValueError("cert_file and key_file, both or neither")
-        return value
+    _paired = field_validator("key_file")(paired)
 
     @field_validator("address")
     @classmethod

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import logging
 import signal
 import time
@@ -37,6 +36,7 @@ from tenure_agent.store import Database, StoreLost, decisions, jobs, salvage
 from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.damage import files_set_aside
 from tenure_agent.store.producers import Producer
+from tenure_agent.units import in_micros
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ class Agent:
 
     async def _carry_over(self, relays: bool) -> None:
         """What can be of a store that was set aside; what a relay had sent on is not lost with it."""
-        age = -1 if relays else self._config.store.retain // dt.timedelta(microseconds=1)
+        age = -1 if relays else in_micros(self._config.store.retain)
         remembered, self._remembered = self._remembered, {}
         lost = await asyncio.to_thread(salvage.carry_over, self._database, remembered, age)
         self.metrics.lost_after_ack.inc(lost)

@@ -12,7 +12,8 @@ import numpy as np
 
 from tenure.errors import SettingError
 from tenure_agent.bins import BOOLEAN, NUMERIC, PRIVATE, Array
-from tenure_agent.filetypes import TEXT, DatasetUnreadable, micros, named, relation, staged_type, unreadable
+from tenure_agent.filetypes import TEXT, DatasetUnreadable, micros, relation, staged_type, unreadable
+from tenure_agent.quoting import quoted
 from tenure_agent.roles import BOOKKEEPING, OUTPUTS, Roles
 
 Key = tuple[str, str]
@@ -122,7 +123,7 @@ class Table:
                 self.notices.append(f"{name}: left out, {types[name]} is neither a number nor a text")
                 continue
             column = f"c{len(chosen)}"
-            chosen.append(f"{named(name)}::{staged} AS {column}")
+            chosen.append(f"{quoted(name)}::{staged} AS {column}")
             number = staged == "VARCHAR" and declared.get(name) in {NUMERIC, BOOLEAN}
             truth = f"coalesce(TRY_CAST({column} AS DOUBLE), TRY_CAST({column} AS BOOLEAN)::DOUBLE)"
             self._columns[key] = truth if number else column

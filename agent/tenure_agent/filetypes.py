@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 
 from tenure.errors import TenureError
+from tenure_agent.quoting import literal, quoted
 
 PARQUET = {".parquet", ".pq"}
 ARROW = {".arrow", ".feather", ".ipc"}
@@ -44,19 +45,9 @@ def relation(connection: duckdb.DuckDBPyConnection, path: Path, missing: Sequenc
         connection.register("arrow_rows", _arrow(path))
         return "arrow_rows"
     if suffix in PARQUET:
-        return f"read_parquet({quoted(str(path))})"
-    holes = ", ".join(quoted(text) for text in ("", *missing))
-    return f"read_csv({quoted(str(path))}, header = true, nullstr = [{holes}])"
-
-
-def quoted(text: str) -> str:
-    """A text as SQL writes it."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def named(name: str) -> str:
-    """A column's name as SQL writes it."""
-    return '"' + name.replace('"', '""') + '"'
+        return f"read_parquet({literal(str(path))})"
+    holes = ", ".join(literal(text) for text in ("", *missing))
+    return f"read_csv({literal(str(path))}, header = true, nullstr = [{holes}])"
 
 
 def unreadable(path: Path, error: Exception) -> DatasetUnreadable:
@@ -75,7 +66,7 @@ def staged_type(kind: str) -> str | None:
 
 def micros(name: str, kind: str) -> str:
     """Microseconds since 1970 UTC, in SQL: of a time without a zone as if in UTC, of a number by how large it is."""
-    column = named(name)
+    column = quoted(name)
     if kind.startswith("TIMESTAMP WITH"):
         return f"epoch_us({column})"
     if NUMBER.match(kind):

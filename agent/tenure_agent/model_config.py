@@ -18,7 +18,6 @@ METRICS = {
     "multiclass": ("accuracy",),
     "regression": ("mae", "rmse"),
 }
-LOSSES = ("brier", "mae", "rmse")
 MOST_SEGMENTS = 8
 
 

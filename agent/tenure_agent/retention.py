@@ -19,6 +19,7 @@ from tenure_agent.rollup import roll_up
 from tenure_agent.store import Database, expiry, jobs, predictions, producers, steps, summaries, verdicts
 from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.database import Cursor
+from tenure_agent.units import in_micros
 
 logger = logging.getLogger(__name__)
 
@@ -140,10 +141,10 @@ class Retention:
         for name in list(self._catalogue.models):
             model = self._config.model(name)
             # Labels are judged once they span a window: with one window of them, they never would.
-            horizons[name] = _micros(model.performance.label_delay + 2 * model.performance.window)
+            horizons[name] = in_micros(model.performance.label_delay + 2 * model.performance.window)
             segments[name] = model.segments
         archived = self._archiving is not None
-        return expiry.Limits(_micros(store.retain), store.max_size, horizons, segments, archived)
+        return expiry.Limits(in_micros(store.retain), store.max_size, horizons, segments, archived)
 
     async def _count_unmatched(self) -> None:
         """Each outcome is looked for once, a run after it came; while nothing has expired, none can be too late."""
@@ -158,7 +159,3 @@ class Retention:
         self._matched, found = await self._database.async_read(read)
         for model, outcomes in found.items():
             self._metrics.unmatched.labels(self._metrics.known(model)[0]).inc(outcomes)
-
-
-def _micros(duration: dt.timedelta) -> int:
-    return duration // dt.timedelta(microseconds=1)

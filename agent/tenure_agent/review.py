@@ -7,7 +7,6 @@ so that it says the same whenever it runs.
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +29,7 @@ from tenure_agent.scheduler import schedule_due
 from tenure_agent.store import Database, decisions, outcomes, predictions, verdicts
 from tenure_agent.store.catalogue import Catalogue, Model
 from tenure_agent.store.database import Cursor
+from tenure_agent.units import in_micros
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +109,8 @@ class Reviewer:
             try:
                 return await self._review(name, now)
             finally:
-                await asyncio.to_thread(give_back)
+                if not self._replay:
+                    await asyncio.to_thread(give_back)
 
     async def _review(self, name: str, now: int) -> Review | None:
         started = asyncio.get_running_loop().time()
@@ -192,7 +193,7 @@ class Reviewer:
     def _labels(self, cursor: Cursor, model: Model, version: int, now: int, revision: int) -> Evidence:
         """The newest labelled predictions."""
         config, key = self._config.model(model.name), (model.number, version)
-        span = _micros(config.performance.window) * 4 + _micros(config.performance.label_delay)
+        span = in_micros(config.performance.window) * 4 + in_micros(config.performance.label_delay)
         newest = self._enough.get(key, MOST_LABELS)
         labelled = self._evidence.look(
             cursor, model, version, since=now - span, known=now, newest=newest, revision=revision
@@ -202,7 +203,7 @@ class Reviewer:
             labelled = self._evidence.look(
                 cursor, model, version, since=since, known=now, newest=newest, revision=revision
             )
-        window = now - _micros(config.performance.window)
+        window = now - in_micros(config.performance.window)
         if len(labelled) == newest < FAST_LABELS and labelled.known[0] > window:  # a fast stream: they must span it
             newest = performance_check.newest_needed(outcomes.count_known(cursor, model, window, now))
             self._enough[key] = newest = min(max(newest, MOST_LABELS), FAST_LABELS)
@@ -279,8 +280,4 @@ def _still_open(past: Past, config: ModelConfig, now: int) -> bool:
     decided = past.last_retrain_of_version
     if decided is None:
         return False
-    return now - max(decided, past.last_critical or 0) < _micros(config.retrain.cooldown)
-
-
-def _micros(duration: dt.timedelta) -> int:
-    return duration // dt.timedelta(microseconds=1)
+    return now - max(decided, past.last_critical or 0) < in_micros(config.retrain.cooldown)

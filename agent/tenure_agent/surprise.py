@@ -73,9 +73,17 @@ class Surprise:
 
     def step(self, block: int, counts: Array, critical: bool) -> Step:
         """What is to be remembered of it."""
-        moved, missing = (self.moved, self.moved_newest), (self.missing, self.missing_newest)
         return Step(
-            block, counts, moved[0], missing[0], moved[1], missing[1], self.absent, self.together, self.score, critical
+            block,
+            counts,
+            self.moved,
+            self.missing,
+            self.moved_newest,
+            self.missing_newest,
+            self.absent,
+            self.together,
+            self.score,
+            critical,
         )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from tenure_agent.bins import Array
 from tenure_agent.checks.drift import Newest, Settings, check_drift
 from tenure_agent.null import Nulls
-from tenure_agent.past import NEWEST, WINDOW, Past, Step
+from tenure_agent.past import WINDOW, Past, Step
 from tenure_agent.records import Verdict, Window
 from tenure_agent.reference import Reference
 from tenure_agent.summary import Summary
@@ -66,7 +66,6 @@ class Track:
             self.reference.layout,
             [self._blocks[number] for number in numbers if number in self._blocks],
             np.stack([self._counts.get(number, self._none) for number in numbers]),
-            NEWEST,
         )
 
     def judge(self, now: int, settings: Settings) -> Iterator[tuple[Verdict, Step]]:

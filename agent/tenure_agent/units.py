@@ -13,6 +13,11 @@ UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 
+def in_micros(value: timedelta) -> int:
+    """Whole microseconds."""
+    return value // timedelta(microseconds=1)
+
+
 def read_duration(value: object) -> timedelta:
     """
     Raises

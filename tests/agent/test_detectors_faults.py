@@ -13,7 +13,6 @@ from tenure_agent.detectors import DETECTORS
 from tenure_agent.detectors.chances import chance_of_difference, chance_of_more
 from tenure_agent.detectors.detector import percent
 from tenure_agent.detectors.pairs import merge_small, pair_of
-from tenure_agent.detectors.volume import volume_change
 from tenure_agent.reference import Reference
 from tenure_agent.summary import Summary, merge
 from tenure_agent.tally import summarise
@@ -196,17 +195,6 @@ def test_vanished_categories_are_counted() -> None:
     statistic, words = found("vanished_category", old, texts(*["a"] * 100))
     assert statistic == pytest.approx(0.5)
     assert words == "2 categories do not come any more, 'b' among them: 50 % of the reference's values"
-
-
-def test_volume_against_earlier_windows() -> None:
-    earlier = np.array([1000, 1040, 960, 1010, 985, 1100])
-    assert volume_change(earlier, 1020)[1] > 0.3
-    statistic, p_value = volume_change(earlier, 0)
-    assert statistic > 10
-    assert p_value < 1e-5
-    assert volume_change(earlier, 2000)[0] == pytest.approx(1.0, abs=0.02)
-    assert np.isnan(volume_change(earlier[:2], 1000)).all()
-    assert volume_change(np.array([4, 4, 4, 4]), 8)[1] > 0.1  # no steadier than counts are
 
 
 def test_chances_of_shares() -> None:

@@ -21,6 +21,7 @@ from tenure_agent.store import Database, StoreFull, archive, jobs, predictions
 from tenure_agent.store.archive import File, Range
 from tenure_agent.store.catalogue import Catalogue, Model
 from tenure_agent.store.database import Cursor
+from tenure_agent.units import in_micros
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class Archiving:
     def __init__(self, database: Database, place: Place, after: dt.timedelta, metrics: Metrics) -> None:
         self._database = database
         self._place = place
-        self._after = after // dt.timedelta(microseconds=1)
+        self._after = in_micros(after)
         self._metrics = metrics
         self._one_at_a_time = asyncio.Lock()
         self.behind = 0.0  # seconds

@@ -16,7 +16,7 @@ import numpy as np
 from tenure_agent.bins import Array, Layout
 from tenure_agent.detectors import DETECTORS, Measurement, measure_all
 from tenure_agent.null import Null, Nulls
-from tenure_agent.past import WINDOW, Past, Step
+from tenure_agent.past import NEWEST, WINDOW, Past, Step
 from tenure_agent.records import SCORE, SURPRISE, Level, Reading, Verdict, Window
 from tenure_agent.reference import Reference
 from tenure_agent.summary import Summary, merge
@@ -48,8 +48,6 @@ class Newest:
         Summaries of its blocks, oldest first; none of those without a row.
     counts
         int64 (blocks, coarse bins), oldest first: each block by itself.
-    part
-        How many of them are the window's newest part.
     """
 
     block: int
@@ -57,7 +55,6 @@ class Newest:
     layout: Layout
     blocks: Sequence[Summary]
     counts: Array
-    part: int
 
     @cached_property
     def summary(self) -> Summary:
@@ -106,11 +103,11 @@ def check_drift(
     if not any(block.rows.any() for block in newest.blocks):
         reason = f"none of the reference's columns has a value in the {rows} rows of the window"
         return _verdict(reference, Level.INSUFFICIENT_DATA, reason, newest.window, rows), unjudged
-    part = newest.counts[-newest.part :].sum(0)
+    part = newest.counts[-NEWEST:].sum(0)
     if not part.any():
-        reason = f"no rows in the newest {newest.part} of the window's {len(newest.counts)} blocks"
+        reason = f"no rows in the newest {NEWEST} of the window's {WINDOW} blocks"
         return _verdict(reference, Level.INSUFFICIENT_DATA, reason, newest.window, rows), unjudged
-    null = nulls.of(rows, round(rows * newest.part / len(newest.counts)))
+    null = nulls.of(rows, round(rows * NEWEST / WINDOW))
     found = surprise(newest.counts.sum(0), part, newest.counts[-1], nulls.total, coarse, null, past, settings.margin)
     measured: Mapping[str, Measurement] = {}
     if found.score >= 1 or not settings.brief:

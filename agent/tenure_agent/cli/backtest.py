@@ -93,9 +93,10 @@ async def _run(
     from tenure_agent.backtest import Backtest  # noqa: PLC0415
     from tenure_agent.store import Database  # noqa: PLC0415
     from tenure_agent.store.history import sorted_history  # noqa: PLC0415
+    from tenure_agent.units import in_micros  # noqa: PLC0415
 
     started = time.monotonic()
-    delay = config.model(name).performance.label_delay // dt.timedelta(microseconds=1)
+    delay = in_micros(config.model(name).performance.label_delay)
     history = sorted_history(data, names, delay, folder, MEMORY)
     database = Database(None, exports=folder, memory=max(MEMORY, config.store.memory), threads=config.store.threads)
     view = Lines() if as_json else Timeline()

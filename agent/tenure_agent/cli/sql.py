@@ -11,6 +11,7 @@ from typing import Any, TextIO
 import click
 
 from tenure_agent.cli.options import answer, asks
+from tenure_agent.quoting import literal, quoted
 
 TYPED = frozenset(
     [
@@ -102,14 +103,12 @@ def _parquet(found: dict[str, Any], out: Path) -> None:
     for i, column in enumerate(columns):
         texts[f"c{i}"] = np.array([*(_text(row[i]) for row in rows), None], object)[:-1]
         typed = column["type"] if column["type"] in TYPED else "VARCHAR"
-        name = column["name"].replace('"', '""')
-        chosen.append(f'CAST(c{i} AS {typed}) AS "{name}"')
+        chosen.append(f"CAST(c{i} AS {typed}) AS {quoted(column['name'])}")
     with duckdb.connect() as connection:
         connection.register("found", texts)
         connection.execute(f"CREATE TABLE made AS SELECT {', '.join(chosen)} FROM found ORDER BY row")  # noqa: S608
-        path = str(out).replace("'", "''")
         try:
-            connection.execute(f"COPY made TO '{path}' (FORMAT parquet)")
+            connection.execute(f"COPY made TO {literal(str(out))} (FORMAT parquet)")
         except duckdb.IOException as error:
             raise OSError(0, str(error).splitlines()[0]) from None
 

@@ -13,10 +13,11 @@ from typing import Literal
 
 import duckdb
 
+from tenure_agent.quoting import literal, quoted
 from tenure_agent.store import views
 from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.database import Cursor
-from tenure_agent.store.predictions import label_as_text, literal, one, quoted
+from tenure_agent.store.predictions import label_as_text, one
 
 Part = Literal["predictions", "outcomes"]
 DAY = 86_400_000_000

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import duckdb
 
+from tenure_agent.quoting import literal
+
 Cursor = duckdb.DuckDBPyConnection
 IN_MEMORY = Path(":memory:")
 MAX_PARSED = 256
@@ -146,8 +148,7 @@ class Connection:
 
 def _lock_down(connection: duckdb.DuckDBPyConnection, exports: Path) -> None:
     # The order matters: allowed_directories cannot be set once external access is off.
-    folder = str(exports).replace("'", "''")
-    connection.execute(f"SET allowed_directories = ['{folder}/']")
+    connection.execute(f"SET allowed_directories = [{literal(f'{exports}/')}]")
     connection.execute("SET autoinstall_known_extensions = false")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET python_enable_replacements = false")  # else a query may read our variables

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tenure_agent.quoting import literal, quoted
 from tenure_agent.store import archive, views
 from tenure_agent.store.archive import Reach
 from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.database import Cursor
-from tenure_agent.store.predictions import as_text, label_as_text, literal, one, quoted
+from tenure_agent.store.predictions import as_text, label_as_text, one
 
 FORMATS = ("parquet", "csv")
 ADDED = ("known", "label")

@@ -9,8 +9,9 @@ from pathlib import Path
 import duckdb
 
 from tenure.errors import SettingError
+from tenure_agent.quoting import literal, quoted
 from tenure_agent.records import FEATURE, OUTPUT
-from tenure_agent.store.predictions import one, quoted
+from tenure_agent.store.predictions import one
 
 ROLES = ("champion", "challenger", "shadow")
 NAMES = ("time", "id", "version", "role", "split", "prediction", "score", "label", "label_time")
@@ -95,7 +96,7 @@ def _sorted(
     connection: duckdb.DuckDBPyConnection, data: Path, names: Mapping[str, str], label_delay: int, folder: Path
 ) -> History:
     reader = "read_parquet(?)" if data.suffix in {".parquet", ".pq"} else "read_csv(?, sample_size = -1)"
-    connection.execute(f"CREATE VIEW given AS SELECT * FROM {reader}".replace("?", _text(str(data))))
+    connection.execute(f"CREATE VIEW given AS SELECT * FROM {reader}".replace("?", literal(str(data))))
     types = {str(name): str(kind) for name, kind, *_ in connection.execute("DESCRIBE given").fetchall()}
     found = _found(types, names)
     plain = {name: quoted(column) for name, column in found.items()}
@@ -115,9 +116,9 @@ def _sorted(
     connection.execute(
         f"COPY (SELECT {', '.join(_chosen(plain, types, found, columns, label_delay))} "
         f"FROM (SELECT *, row_number() OVER () AS {quoted(_NUMBER)} FROM given) ORDER BY 1, {quoted(_NUMBER)}) "
-        f"TO {_text(str(file))} (FORMAT parquet, COMPRESSION uncompressed, ROW_GROUP_SIZE {ROW_GROUP})"
+        f"TO {literal(str(file))} (FORMAT parquet, COMPRESSION uncompressed, ROW_GROUP_SIZE {ROW_GROUP})"
     )
-    connection.execute(f"CREATE VIEW sorted AS SELECT * FROM read_parquet({_text(str(file))})")
+    connection.execute(f"CREATE VIEW sorted AS SELECT * FROM read_parquet({literal(str(file))})")
     live, first, last, labels = one(
         connection.execute(
             "SELECT count(*), min(time), max(time), "
@@ -197,7 +198,7 @@ def _chosen(
     known = (
         f"epoch_us(CAST({plain['label_time']} AS TIMESTAMPTZ))" if "label_time" in plain else f"{time} + {label_delay}"
     )
-    role = " ".join(f"WHEN {_text(role)} THEN {i}" for i, role in enumerate(ROLES))
+    role = " ".join(f"WHEN {literal(role)} THEN {i}" for i, role in enumerate(ROLES))
     label = plain.get("label")
     text = label is not None and _kind(types[found["label"]]) == "TEXT"
     return [
@@ -208,7 +209,7 @@ def _chosen(
         f"CAST(CASE {plain['role']} {role} ELSE 0 END AS UTINYINT) AS role"
         if "role" in plain
         else "0::UTINYINT AS role",
-        f"coalesce({plain['split']} = {_text(REFERENCE)}, false) AS reference"
+        f"coalesce({plain['split']} = {literal(REFERENCE)}, false) AS reference"
         if "split" in plain
         else "false AS reference",
         f"{_value(label, 'NUMBER') if label and not text else 'NULL::DOUBLE'} AS label_number",
@@ -235,7 +236,3 @@ def _value(column: str, kind: str) -> str:
     if kind == "TEXT":
         return f"CAST({column} AS VARCHAR)"
     return f"nullif(CAST({column} AS DOUBLE), 'nan'::DOUBLE)"
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

@@ -231,10 +231,6 @@ def label_as_text() -> str:
     return f"coalesce(o.label_text, {as_text('o.label_number')})"
 
 
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
 def filled(columns: dict[str, Any]) -> dict[str, Array]:
     """Masked arrays as plain ones: NaN for missing numbers, None for missing texts."""
     plain: dict[str, Array] = {}
@@ -252,8 +248,3 @@ def one(cursor: Cursor) -> tuple[Any, ...]:
     if row is None:
         raise LookupError("the query gave no row")
     return row
-
-
-def literal(text: str) -> str:
-    """A text in SQL, where a parameter cannot stand."""
-    return "'" + text.replace("'", "''") + "'"

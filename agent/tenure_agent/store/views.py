@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tenure_agent.quoting import quoted
 from tenure_agent.records import OUTPUT
 from tenure_agent.store.catalogue import Catalogue, Column, Model
 from tenure_agent.store.database import Cursor
-from tenure_agent.store.predictions import as_text, label_as_text, quoted, stored_names
+from tenure_agent.store.predictions import as_text, label_as_text, stored_names
 
 ROLE = "['champion', 'challenger', 'shadow'][{0}.role + 1]"
 OWN = {
