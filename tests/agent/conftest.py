@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
@@ -11,9 +12,11 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
+from tests.agent.archived import Ailing
 
 from tenure.columns import encode_columns, packed
 from tenure.testing import ManualClock
+from tenure_agent.archive.archiving import Archiving
 from tenure_agent.config import parse_config
 from tenure_agent.daemon import Agent
 from tenure_agent.ingest import Ingest
@@ -184,3 +187,13 @@ async def _ended(tasks: set[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Ailing:
+    return Ailing(tmp_path / "archive")
+
+
+@pytest.fixture
+def archiving(database: Database, place: Ailing, metrics: Metrics) -> Archiving:
+    return Archiving(database, place, dt.timedelta(days=1), metrics)

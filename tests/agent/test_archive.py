@@ -5,71 +5,24 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import shutil
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import duckdb
-import numpy as np
 import pytest
+from tests.agent.archived import DAY, SECOND, Ailing, Batch, Put, Value, note, read
 
-from tenure_agent import config as config_module
 from tenure_agent.archive import names
 from tenure_agent.archive.archiving import Archiving
 from tenure_agent.archive.place import Directory, PlaceFailed
-from tenure_agent.builder import Rows, build_reference
-from tenure_agent.config import parse_config
 from tenure_agent.exports import Exports
 from tenure_agent.metrics import Metrics
-from tenure_agent.retention import Retention
-from tenure_agent.store import Database, archive, expiry, references
+from tenure_agent.store import Database, archive
 from tenure_agent.store.archive import File, Range
 from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.export import Wanted
 from tenure_proto.v1 import monitoring_pb2 as pb
-
-SECOND, DAY = 10**6, 86_400 * 10**6
-Batch = Callable[..., pb.Batch]
-Put = Callable[..., None]
-Value = Callable[..., float]
-
-
-class Ailing(Directory):
-    """A place that fails while `ill`; `written` counts what was put there."""
-
-    ill = False
-    written = 0
-
-    def put(self, staged: Path, name: str) -> None:
-        if self.ill:
-            raise PlaceFailed("archive.url: it is ill. Try: later")
-        self.written += 1
-        super().put(staged, name)
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Ailing:
-    return Ailing(tmp_path / "archive")
-
-
-@pytest.fixture
-def archiving(database: Database, place: Ailing, metrics: Metrics) -> Archiving:
-    return Archiving(database, place, dt.timedelta(days=1), metrics)
-
-
-def read(root: Path, part: str, columns: str = "*") -> list[tuple[Any, ...]]:
-    """What is archived, by anybody's reader."""
-    if not list(root.glob(f"{part}/*/*/*.parquet")):
-        return []
-    with duckdb.connect() as connection:
-        query = f"SELECT {columns} FROM read_parquet('{root}/{part}/*/*/*.parquet', union_by_name = true) ORDER BY ALL"
-        return connection.execute(query).fetchall()
-
-
-def note(database: Database, catalogue: Catalogue, now: int) -> None:
-    database.write(lambda cursor: expiry.note(cursor, catalogue, 14 * DAY, now)).result()
 
 
 def test_rows_keep_their_names_types_and_days(
@@ -164,35 +117,6 @@ def test_a_failure_is_told_and_made_good(
     assert list((tmp_path / "tenure.duckdb.exports").iterdir()) == []
 
 
-def test_while_a_file_is_on_its_way_rows_come_in_and_none_go(
-    put: Put, batch: Batch, database: Database, catalogue: Catalogue, place: Ailing, metrics: Metrics, tmp_path: Path
-) -> None:
-    arrived, go = threading.Event(), threading.Event()
-
-    class Slow(Directory):
-        def put(self, staged: Path, name: str) -> None:
-            arrived.set()
-            assert go.wait(60)
-            super().put(staged, name)
-
-    put(batch({"x": [1.0]}, ids=["a"]))
-    archiving = Archiving(database, Slow(tmp_path / "archive"), dt.timedelta(days=1), metrics)
-    retention = Retention(database, catalogue, parse_config({}, "a test"), metrics, archiving)
-
-    async def story() -> None:
-        under_way = asyncio.create_task(archiving.everything())
-        await asyncio.to_thread(arrived.wait, 60)
-        await asyncio.to_thread(put, batch({"x": [2.0]}, ids=["b"]))
-        expiring = asyncio.create_task(retention.run(0))
-        assert await database.async_read(lambda cursor: len(cursor.execute("FROM rows_1").fetchall())) == 2
-        assert not expiring.done()
-        go.set()
-        await asyncio.gather(under_way, expiring)
-
-    asyncio.run(story())
-    assert [row[0] for row in read(tmp_path / "archive", "predictions", "id")] == ["a"]
-
-
 def test_a_directory_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no directory")
     staged = tmp_path / "staged"
@@ -201,84 +125,6 @@ def test_a_directory_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         Directory(tmp_path / "file").put(staged, "a/b.parquet")
     with pytest.raises(PlaceFailed, match=r"cannot be read .No such file"):
         Directory(tmp_path).fetch("absent", tmp_path / "to")
-
-
-def refer(database: Database, catalogue: Catalogue) -> None:
-    of = build_reference("fraud", "1", Rows({("feature", "x"): np.arange(10.0)}))
-    at = catalogue.models["fraud"].versions["1"]
-    database.write(lambda cursor: references.save(cursor, 1, at, of, 0)).result()
-
-
-def count(database: Database) -> int:
-    found = database.read(lambda cursor: cursor.execute("SELECT count(*) FROM rows_1").fetchall()).result()
-    return int(found[0][0])
-
-
-def test_by_age_rows_go_only_once_they_are_archived(
-    put: Put,
-    batch: Batch,
-    truths: Any,
-    database: Database,
-    catalogue: Catalogue,
-    archiving: Archiving,
-    place: Ailing,
-    metrics: Metrics,
-    value: Value,
-) -> None:
-    config = parse_config({"clock": "event", "store": {"retain": "3d"}}, "a test")
-    retention = Retention(database, catalogue, config, metrics, archiving)
-    put(batch({"x": [1.0] * 10}, ids=[str(i) for i in range(10)]), truths=[truths({"0": 1})])
-    refer(database, catalogue)
-    asyncio.run(retention.run(0))
-    asyncio.run(retention.run(20 * DAY))
-    assert count(database) == 10
-    asyncio.run(archiving.run(20 * DAY))
-    assert count(database) == 10
-    asyncio.run(retention.run(20 * DAY))
-    assert count(database) == 0
-    assert (value("archive_lost_rows_total"), value("expired_predictions_total")) == (0, 10)
-    reach = database.read(lambda cursor: archive.reach(cursor, 1)).result()
-    assert (reach.archived, reach.expired) == (2, 2)
-
-
-@pytest.mark.parametrize("ill", [False, True])
-def test_for_room_rows_are_archived_at_once_or_lost_and_counted(
-    put: Put,
-    batch: Batch,
-    database: Database,
-    catalogue: Catalogue,
-    archiving: Archiving,
-    place: Ailing,
-    metrics: Metrics,
-    value: Value,
-    tmp_path: Path,
-    ill: bool,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(config_module, "LEAST_SIZE", 1 << 20)
-    put(batch({"text": ["a"]}, ids=["first"]))
-    fill = (
-        "INSERT INTO rows_1 (batch, time, version, role, id, t1) "
-        "SELECT ?, ?, 1, 0, range || '-' || ?, md5(range || ?) FROM range(20000)"
-    )
-    for made in range(2, 9):
-        values = [made, made * SECOND, made, str(made)]
-        database.write(lambda cursor: cursor.execute(fill, values)).result()  # noqa: B023
-    database.checkpoint().result()
-    place.ill = ill
-    config = parse_config({"store": {"max_size": "3MiB", "retain": "9d"}}, "a test")
-    asyncio.run(Retention(database, catalogue, config, metrics, archiving).run(0))
-    stored, archived = count(database), len(read(tmp_path / "archive", "predictions", "id"))
-    lost = 7 * 20_000 + 1 - stored
-    assert stored < 7 * 20_000
-    assert value("archive_lost_rows_total") == (lost if ill else 0)
-    assert archived == (0 if ill else 7 * 20_000 + 1)
-    assert (f"{lost} rows were removed for room" in caplog.text) == ill
-
-    place.ill = False  # what is left of the range that was begun goes under the same names
-    asyncio.run(archiving.everything())
-    assert len(read(tmp_path / "archive", "predictions", "id")) == (stored if ill else archived)
 
 
 def test_rows_that_went_from_a_range_that_was_begun_are_in_no_file(

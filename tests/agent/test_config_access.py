@@ -5,17 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.agent.refusals import only
 
 from tenure_agent.config import parse_config
-from tenure_agent.faults import ConfigError
-
-
-def only(document: Any) -> str:
-    with pytest.raises(ConfigError) as refused:
-        parse_config(document, "tenure.yaml")
-    [fault] = refused.value.faults
-    return str(fault)
-
 
 TLS = {"cert_file": "cert.pem", "key_file": "key.pem"}
 LOCAL = ["unix:/run/tenure/agent.sock", "127.0.0.1:0", "127.8.8.8:1", "localhost:50051", "[::1]:50051"]

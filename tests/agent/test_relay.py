@@ -4,93 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from click.testing import CliRunner
+from tests.agent.relaying import (
+    Batch,
+    Play,
+    Start,
+    Truths,
+    ids,
+    played,
+    quiet,
+    rejections,
+    report,
+    send,
+    value,
+)
 
-from tenure.errors import SettingError
 from tenure_agent import config as config_module
 from tenure_agent.cli import main
-from tenure_agent.config import parse_config
 from tenure_agent.daemon import Agent
-from tenure_agent.ingest import Busy, Lane
-from tenure_agent.store import outcomes, predictions, producers
-from tenure_agent.store.database import Cursor
+from tenure_agent.store import producers
 from tenure_proto.v1 import monitoring_pb2 as pb
-from tenure_proto.v1.monitoring_pb2_grpc import MonitoringStub
-
-DEADLINE = 60.0
-Start = Callable[..., AbstractAsyncContextManager[Agent]]
-Story = Callable[[Start], Awaitable[None]]
-Play = Callable[[Story], None]
-Batch = Callable[..., pb.Batch]
-Truths = Callable[..., pb.Outcomes]
 
 
 @pytest.fixture
 def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Play:
-    """Run a story that starts agents by name, each in a folder of its own; the hub is always at the same socket."""
-    monkeypatch.setattr("tenure.backoff.MOST", 0.1)
-
-    @asynccontextmanager
-    async def start(name: str, **document: Any) -> AsyncIterator[Agent]:
-        folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
-        store = {"path": str(folder / "t.duckdb")} | document.pop("store", {})
-        given = {"listen": f"unix:{folder}/a.sock", "http": "127.0.0.1:0", "store": store}
-        if name != "hub":
-            given["upstream"] = f"unix:{tmp_path}/hub/a.sock"
-        agent = Agent(parse_config(given | document, "a test"))
-        await agent.start()
-        try:
-            yield agent
-        finally:
-            await agent.stop()
-
-    async def run(story: Story) -> None:
-        async with asyncio.timeout(DEADLINE):
-            await story(start)
-
-    return lambda story: asyncio.run(run(story))
-
-
-def report(seq: int, *batches: pb.Batch, producer: str = "p", **fields: Any) -> pb.ReportRequest:
-    return pb.ReportRequest(producer_id=producer, seq=seq, batches=batches, acked_seq=seq - 1, **fields)
-
-
-async def send(agent: Agent, *requests: pb.ReportRequest) -> list[pb.ReportReply]:
-    async with grpc.aio.insecure_channel(agent.addresses["grpc"]) as channel:
-        return [await MonitoringStub(channel).Report(request, timeout=DEADLINE) for request in requests]
-
-
-async def until(true: Callable[[], bool]) -> None:
-    while not true():  # noqa: ASYNC110  # a relay and a hub have no way to call back
-        await asyncio.sleep(0.01)
-
-
-async def quiet(relay: Agent) -> None:
-    await until(lambda: value(relay, "relay_backlog_reports") == 0)
-
-
-def value(agent: Agent, name: str, **labels: str) -> float:
-    return agent.metrics.registry.get_sample_value(f"tenure_{name}", labels) or 0.0
-
-
-async def ids(agent: Agent, table: str = "rows_1") -> list[str]:
-    def read(cursor: Cursor) -> list[str]:
-        return [id_ for (id_,) in cursor.execute(f"SELECT id FROM {table} ORDER BY batch, id").fetchall()]
-
-    return await agent._database.async_read(read)
-
-
-def rejections(reply: pb.ReportReply) -> list[tuple[str, str, int]]:
-    return [(one.model, one.reason, one.rows) for one in reply.rejections]
+    return played(tmp_path, monkeypatch)
 
 
 def test_what_a_relay_acks_its_hub_stores_in_order(play: Play, batch: Batch, truths: Truths) -> None:
@@ -257,27 +200,6 @@ def test_without_its_upstream_an_agent_keeps_what_it_had_not_sent(play: Play, ba
     play(story)
 
 
-def test_directives_of_the_hub_reach_the_producer(play: Play) -> None:
-    back = pb.Directive(model="fraud", version="3.2.1", kind="rollback", argument="3.2.0")
-
-    async def story(start: Start) -> None:
-        async with start("hub") as hub, start("relay") as relay:
-            said: Sequence[pb.Directive] = [back]
-            hub._ingest._directives = lambda: said
-            await send(relay, report(1))
-            await quiet(relay)
-            [reply] = await send(relay, report(2))
-            assert list(reply.directives) == [back]
-            await quiet(relay)
-            said = []
-            await send(relay, report(3))
-            await quiet(relay)
-            [reply] = await send(relay, report(4))
-            assert list(reply.directives) == [], "one that is not told any more holds no longer"
-
-    play(story)
-
-
 def test_a_relay_says_what_it_is(play: Play, tmp_path: Path) -> None:
     hub = f"unix:{tmp_path}/hub/a.sock"
 
@@ -306,126 +228,5 @@ def test_a_relay_says_what_it_is(play: Play, tmp_path: Path) -> None:
                 await quiet(relay)
                 assert "connected" in (await verb(relay, "status")).output
                 assert "not connected" not in (await verb(relay, "status")).output
-
-    play(story)
-
-
-def test_a_hub_that_does_not_answer_is_given_up(play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenure_agent.relay.PATIENCE", 0.2)
-
-    async def story(start: Start) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as mute:  # takes connections, and says nothing
-            address = f"127.0.0.1:{mute.getsockname()[1]}"
-            async with start("relay", upstream=address) as relay:
-                await send(relay, report(1))
-                [first] = [await asyncio.to_thread(mute.accept)]
-                [again] = [await asyncio.to_thread(mute.accept)]
-                assert value(relay, "relay_connected", upstream=address) == 0
-                for connection, _ in (first, again):
-                    connection.close()
-
-    play(story)
-
-
-def test_a_hub_with_a_token_and_tls(play: Play, batch: Batch, certificates: Path, tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("0123456789abcdef0123")
-    (tmp_path / "wrong").write_text("another-token-altogether")
-    access = {
-        "token_file": str(tmp_path / "token"),
-        "cert_file": str(certificates / "server.pem"),
-        "key_file": str(certificates / "server.key"),
-    }
-
-    async def story(start: Start) -> None:
-        async with start("hub", listen="127.0.0.1:0", access=access) as hub:
-            address = "tls://localhost:" + hub.addresses["grpc"].rpartition(":")[2]
-            upstream = {
-                "address": address,
-                "ca_file": str(certificates / "ca.pem"),
-                "token_file": str(tmp_path / "wrong"),
-            }
-            async with start("relay", upstream=upstream) as relay:
-                await send(relay, report(1, batch({"x": [1.0]}, ids=["1"])))
-                await until(lambda: value(hub, "unauthenticated_calls_total") > 0)
-                assert value(relay, "relay_forwarded_reports_total") == 0
-                (tmp_path / "wrong").write_text((tmp_path / "token").read_text())  # renewed: read for every connection
-                await quiet(relay)
-                assert await ids(hub) == ["1"]
-
-    play(story)
-
-
-def test_a_file_that_cannot_be_read_is_told_at_the_start(play: Play, tmp_path: Path) -> None:
-    async def story(start: Start) -> None:
-        upstream = {"address": "127.0.0.1:1", "token_file": str(tmp_path / "none")}
-        with pytest.raises(SettingError, match=r"upstream: .*none: No such file"):
-            async with start("relay", upstream=upstream):
-                pass
-
-    play(story)
-
-
-def test_once_a_report_of_a_stream_failed_none_after_it_is_stored(
-    play: Play, batch: Batch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What comes again must find its place: a later one that is stored would make it a duplicate."""
-    real = predictions.append
-
-    def append(cursor: Cursor, catalogue: Any, batches: Sequence[Any], now: int) -> None:
-        if any(rows.ids[0] == "poison" for _, rows in batches):
-            raise RuntimeError
-        real(cursor, catalogue, batches, now)
-
-    monkeypatch.setattr(predictions, "append", append)
-
-    async def story(start: Start) -> None:
-        async with start("hub") as hub:
-            lane = Lane()
-            names = ["1", "2", "poison", "4", "5"]
-            requests = [report(seq, batch({"x": [1.0]}, ids=[name])) for seq, name in enumerate(names, 1)]
-            handed = [hub._ingest.submit(request, lane) for request in requests]
-            other = hub._ingest.submit(report(1, batch({"x": [1.0]}, ids=["other"]), producer="q"), Lane())
-            answers = await asyncio.gather(*handed, return_exceptions=True)
-            assert [isinstance(answer, pb.ReportReply) for answer in answers] == [True, True, False, False, False]
-            assert (await other).acked_seq == 1
-            async with grpc.aio.insecure_channel(hub.addresses["grpc"]) as channel:
-                call = MonitoringStub(channel).StreamReports(iter(requests))
-                replies = [await call.read(), await call.read()]
-                assert [reply.acked_seq for reply in replies] == [1, 2]
-                with pytest.raises(grpc.aio.AioRpcError, match="not stored"):
-                    await call.read()
-            assert sorted(await ids(hub)) == ["1", "2", "other"]
-
-    play(story)
-
-
-def test_reports_of_one_stream_share_commits(play: Play, batch: Batch) -> None:
-    async def story(start: Start) -> None:
-        async with start("hub") as hub:
-            before = value(hub, "commit_seconds_count")
-            requests = [report(seq, batch({"x": [1.0]}, ids=[f"{seq:04}"])) for seq in range(1, 401)]
-            async with grpc.aio.insecure_channel(hub.addresses["grpc"]) as channel:
-                call = MonitoringStub(channel).StreamReports(iter(requests))
-                assert [reply.acked_seq async for reply in call] == list(range(1, 401))
-            assert value(hub, "commit_seconds_count") - before < 200
-            assert await ids(hub) == [f"{seq:04}" for seq in range(1, 401)]
-
-    play(story)
-
-
-def test_busy_names_its_pause() -> None:
-    assert (str(Busy()), Busy().pause) == ("the queue is full", 200)
-
-
-def test_outcomes_sent_to_another_relay_join_at_the_hub(play: Play, batch: Batch, truths: Truths) -> None:
-    async def story(start: Start) -> None:
-        async with start("hub") as hub, start("first") as first, start("second") as second:
-            outputs: Mapping[str, Sequence[Any]] = {"prediction": [0.9, 0.1]}
-            await send(second, report(1, outcomes=[truths({"a": 1, "b": 0})], producer="labels"))
-            await send(first, report(1, batch({"x": [1.0, 2.0]}, ids=["a", "b"], outputs=outputs)))
-            await asyncio.gather(quiet(first), quiet(second))
-            model = hub._catalogue.models["fraud"]
-            found = await hub._database.async_read(lambda c: outcomes.labelled(c, model, 1, since=0, newest=10))
-            assert sorted(zip(found.predictions, found.labels, strict=True)) == [(0.1, 0.0), (0.9, 1.0)]
 
     play(story)

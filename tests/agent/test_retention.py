@@ -255,12 +255,6 @@ def test_notes_of_age_are_few(database: Database, catalogue: Catalogue, put: Put
     assert count == [(5,)]
 
 
-def test_by_event_time_it_runs_less_often(database: Database, catalogue: Catalogue, metrics: Metrics) -> None:
-    settings = [parse_config({"clock": clock, "store": {"retain": "48d"}}, "c") for clock in ("wall", "event")]
-    seconds = [Retention(database, catalogue, c, metrics).interval.total_seconds() for c in settings]
-    assert seconds == [60, 86_400]
-
-
 def test_summaries_are_kept_for_what_checks_read_and_while_there_is_room(
     run: Any, day: Any, database: Database
 ) -> None:

@@ -60,3 +60,9 @@ def test_notes_of_a_clock_that_was_wrong_are_forgotten(
         database.write(lambda cursor: expiry.note(cursor, catalogue, DAY, now)).result()  # noqa: B023
     found = database.read(lambda cursor: cursor.execute("SELECT * FROM ages ORDER BY 1").fetchall()).result()
     assert found == [(2, DAY), (3, 2 * DAY)]
+
+
+def test_by_event_time_it_runs_less_often(database: Database, catalogue: Catalogue, metrics: Metrics) -> None:
+    settings = [parse_config({"clock": clock, "store": {"retain": "48d"}}, "c") for clock in ("wall", "event")]
+    seconds = [Retention(database, catalogue, c, metrics).interval.total_seconds() for c in settings]
+    assert seconds == [60, 86_400]
