@@ -76,9 +76,7 @@ def twin_hints(layout: Layout, sample: Mapping[Key, Array], label: Array | None)
     names, rows, found = [], [], []
     texts: dict[int, str] = {}
     held = [(column.name, column.part, sample[column.key]) for column in layout.columns if column.key in sample]
-    held.sort(
-        key=lambda one: one[1] == "feature"
-    )  # outputs first: a feature is a twin of the prediction, not it of one
+    held.sort(key=lambda one: one[1] == "feature")  # a feature is a twin of the prediction, not the prediction of it
     for name, part, values in ([] if label is None else [(LABEL, "label", label)]) + held:
         few = values[:: max(1, len(values) // COMPARED)]
         if few.dtype.kind == "O":

@@ -74,6 +74,7 @@ def test_the_new_version_walks_the_lifecycle_with_who_and_why(harmed: tuple[Summ
         "version 2: shadow -> staging by rollout",
         "version 2: staging -> production by rollout",
     ]
+    assert [line for line in timeline.splitlines() if line != line.rstrip()] == [], "a file has no width to fill"
     places = [timeline.index(step) for step in steps]
     assert places == sorted(places)
     assert "version 1: production -> deprecated by rollout" in timeline

@@ -164,7 +164,7 @@ def _print_list(console: Console, title: str, lines: list[Text]) -> None:
     if lines:
         console.print(f"\n{title}")
         for line in lines:
-            console.print(Padding(line, (0, 0, 0, 2)))
+            console.print(Padding(line, (0, 0, 0, 2), expand=False))
 
 
 def terminal() -> Console:

@@ -45,7 +45,7 @@ def _print_reviewed(console: Console, found: dict[str, Any]) -> None:
         level = Text(verdict["level"], STYLES.get(verdict["level"], "dim"))
         of = f" {verdict['model']} {verdict['version']} {verdict['check']}, {verdict['time']}"
         console.print(level.append(of, "default"))
-        console.print(Padding(Text(verdict["reason"]), (0, 0, 0, 4)))
+        console.print(Padding(Text(verdict["reason"]), (0, 0, 0, 4), expand=False))
     console.print("decisions: " + ", ".join(f"{n} {state}" for state, n in found["outbox"].items()))
     if found["archive"] and found["archive"]["failed"]:
         console.print(f"not archived: {found['archive']['failed']}", style="bold red")

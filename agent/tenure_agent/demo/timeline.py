@@ -70,4 +70,4 @@ class Timeline:
     def _happened(self, time: dt.datetime, colour: str, kind: str, what: str, why: str) -> None:
         """One thing that happened: what on the first line, why below it."""
         self.say(f"{time:%Y-%m-%d %H:%M}  [{colour}]{kind:<9}[/]  {what}")
-        self._console.print(Padding(escape(why), (0, 0, 0, 29)))
+        self._console.print(Padding(escape(why), (0, 0, 0, 29), expand=False))

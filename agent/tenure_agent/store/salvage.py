@@ -78,10 +78,8 @@ def read(path: Path) -> Saved:
     saved = Saved(unread=[*NAMES, *NUMBERED, *SENDERS])
     left = ["meta", *saved.unread]
     opened = True
-    while (
-        left and opened
-    ):  # what has failed once may be of no more use: the next table is read with the file opened anew
-        opened = False
+    while left and opened:
+        opened = False  # what has failed once may be of no more use: the next table is read with the file opened anew
         try:
             with duckdb.connect(str(path), read_only=True, config=SETTINGS) as file:
                 opened = True
