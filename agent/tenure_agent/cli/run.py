@@ -13,6 +13,7 @@ from tenure.errors import TenureError
 from tenure_agent import log
 from tenure_agent.config import Config, load_config
 from tenure_agent.faults import ConfigError
+from tenure_agent.memory import share_one_heap
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ def run(config: Path | None, log_level: str, as_json: bool) -> None:
         click.echo(str(error), err=True)
         sys.exit(2)
     log.configure("json" if as_json else settings.log, log_level)
+    share_one_heap()
     try:
         asyncio.run(_serve(settings))
     except TenureError as error:
