@@ -13,6 +13,7 @@ from tenure.errors import TenureError
 from tenure_agent import log
 from tenure_agent.config import Config, load_config
 from tenure_agent.faults import ConfigError
+from tenure_agent.lock import look
 from tenure_agent.memory import share_one_heap
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ def run(config: Path | None, log_level: str, as_json: bool) -> None:
     log.configure("json" if as_json else settings.log, log_level)
     share_one_heap()
     try:
+        look(settings.store.path.absolute())
         asyncio.run(_serve(settings))
     except TenureError as error:
         click.echo(f"tenure-agent: {error}", err=True)

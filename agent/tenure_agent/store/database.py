@@ -15,11 +15,11 @@ from typing import TypeVar
 import duckdb
 
 from tenure.errors import TenureError
+from tenure_agent.lock import DatabaseLocked, lock
 from tenure_agent.store import damage
 from tenure_agent.store.connection import IN_MEMORY, Connection, Cursor
 from tenure_agent.store.damage import StoreFull, StoreLost
 from tenure_agent.store.inline import Inline
-from tenure_agent.store.lock import DatabaseLocked, lock
 from tenure_agent.store.room import Room
 from tenure_agent.store.schema import SCHEMA, migrate
 

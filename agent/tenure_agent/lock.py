@@ -28,3 +28,15 @@ def lock(path: Path) -> int:
     os.ftruncate(handle, 0)
     os.write(handle, str(os.getpid()).encode())
     return handle
+
+
+def look(path: Path) -> None:
+    """Is it another agent's? Told before what takes a second to load is loaded; the one that starts takes the lock.
+
+    Raises
+    ------
+    DatabaseLocked
+        It is.
+    """
+    if path.parent.is_dir():
+        os.close(lock(path))
