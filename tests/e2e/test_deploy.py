@@ -120,7 +120,13 @@ def test_the_images_are_built_from_what_is_there() -> None:
     ]
     needed = {"pyproject.toml", project["project"]["readme"], *project["project"]["license-files"], *packages}
     assert needed <= set(copied)
-    assert "pip install '.[agent]'" in DOCKERFILE
+    assert 'pip install ".[$EXTRAS]"' in DOCKERFILE
+    chosen = re.search(r"^ARG EXTRAS=(\S+)$", DOCKERFILE, re.MULTILINE)
+    told = re.search(r"--build-arg EXTRAS=(\S+)$", DOCKERFILE, re.MULTILINE)
+    assert chosen is not None
+    assert told is not None
+    extras = project["project"]["optional-dependencies"]
+    assert {chosen[1], *told[1].split(",")} <= set(extras)
     assert re.search(r"^USER 10001:10001$", DOCKERFILE, re.MULTILINE)
     assert not re.search(r"\b(curl|wget)\b", DOCKERFILE)
 
