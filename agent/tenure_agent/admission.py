@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from tenure_agent.blocks import Array
+from tenure_agent.gaps import filled, opened
 from tenure_agent.store import outcomes, outgoing, predictions, producers
 from tenure_agent.store.catalogue import MAX_COLUMNS, Catalogue, LimitReached
 from tenure_agent.store.database import Cursor
@@ -42,6 +43,8 @@ class Admitted:
     missed: int = 0
     lost_after_ack: int = 0
     duplicates: int = 0
+    late: int = 0  # reports that had been counted as missed, or as lost
+    regained: int = 0  # those of them that had been counted as lost
     type_changes: list[str] = field(default_factory=list)  # a model's name for each
     lost: dict[tuple[str, str], int] = field(default_factory=dict)  # growth of the producers' totals
     oldest: int = 0
@@ -112,8 +115,8 @@ class Admission:
             newest = sorted(self._producers.values(), key=lambda producer: producer.last_seen)[-REMEMBERED:]
             self._producers = {producer.name: producer for producer in newest}
         self.totals.stored += sum(len(rows) for _, rows in done.batches) + sum(len(told) for _, told in done.truths)
-        self.totals.missed += done.missed
-        self.totals.lost += done.lost_after_ack
+        self.totals.missed += done.missed - (done.late - done.regained)
+        self.totals.lost += done.lost_after_ack - done.regained
         for (_, reason), rows in done.lost.items():
             self.totals.dropped[reason] += rows
 
@@ -154,42 +157,43 @@ class Admission:
 
     def _take(self, cursor: Cursor, report: Report, done: Admitted, now: int) -> list[Refusal]:
         """Take one report into `done`, unless it is stored already; what is refused of it."""
+        refused = [part for part in report.parts if isinstance(part, Refusal)]
         if not report.producer:
-            refused = [part for part in report.parts if isinstance(part, Refusal)]
             done.refused_now += refused
             return refused
         producer = done.producers.get(report.producer) or self._known(cursor, report.producer)
         done.producers[producer.name] = producer
         producer.last_seen = now
         news = self._take_losses(cursor, producer, report, done)
-        if report.seq <= producer.last_seq:
+        producer.gaps, late = filled(producer.gaps, report.seq)
+        if late is None and report.seq <= producer.last_seq:
             done.duplicates += 1
             if news:  # it was sent again with what was lost meanwhile
                 self._batch += 1
                 done.taken.append(Taken(self._batch, report, [False] * len(report.parts), []))
             return producer.refused if report.seq == producer.last_seq else []
-        acked = min(report.acked, report.seq - 1)
-        if acked > producer.last_seq:
-            lost = acked - producer.last_seq
-            producer.last_seq, producer.lost = acked, producer.lost + lost
-            done.lost_after_ack += lost
-        missed = report.seq - producer.last_seq - 1
-        producer.last_seq, producer.missed = report.seq, producer.missed + missed
-        done.missed += missed
         self._batch += 1
-        producer.refused = []
         accepted = []
         for part in report.parts:
-            refusal = part if isinstance(part, Refusal) else self._admit(cursor, part, self._batch, done, now)
-            accepted.append(refusal is None)
+            refusal = None if isinstance(part, Refusal) else self._admit(cursor, part, self._batch, done, now)
+            accepted.append(refusal is None and not isinstance(part, Refusal))
             if refusal is not None:
-                producer.refused.append(refusal)
+                refused.append(refusal)
             elif not isinstance(part, Refusal):
                 producer.stored += len(part)
                 done.saw(part.times, now)
-        done.refused_now += [*producer.refused, *report.told]
-        done.taken.append(Taken(self._batch, report, accepted, producer.refused))
-        return producer.refused
+        if late is None:
+            _pass_over(producer, report, done)
+            producer.last_seq, producer.refused = report.seq, refused
+        else:
+            producer.late += 1
+            producer.lost -= late.acked
+            producer.missed -= not late.acked
+            done.late += 1
+            done.regained += late.acked
+        done.refused_now += [*refused, *report.told]
+        done.taken.append(Taken(self._batch, report, accepted, refused))
+        return refused
 
     def _admit(self, cursor: Cursor, part: Rows | Truths, number: int, done: Admitted, now: int) -> Refusal | None:
         """Every name of a part has its number, or the part is refused whole."""
@@ -244,6 +248,18 @@ class Admission:
         producer.losses = known if len(known) <= MAX_LOSSES else report.losses
         producers.save_losses(cursor, producer.name, producer.losses)
         return True
+
+
+def _pass_over(producer: Producer, report: Report, done: Admitted) -> None:
+    """Reports between the last one and this: acked ones were stored once, and are lost; others have not come yet."""
+    acked = max(min(report.acked, report.seq - 1), producer.last_seq)
+    lost, missed = acked - producer.last_seq, report.seq - 1 - acked
+    producer.gaps = opened(producer.gaps, producer.last_seq + 1, acked, acked=True)
+    producer.gaps = opened(producer.gaps, acked + 1, report.seq - 1)
+    producer.lost += lost
+    producer.missed += missed
+    done.lost_after_ack += lost
+    done.missed += missed
 
 
 T = TypeVar("T", Rows, Truths)

@@ -222,6 +222,7 @@ class Ingest:
         for model in done.type_changes:
             metrics.type_changes.labels(metrics.known(model)[0]).inc()
         metrics.missed.inc(done.missed)
+        metrics.late.inc(done.late)
         metrics.lost_after_ack.inc(done.lost_after_ack)
         metrics.duplicates.inc(done.duplicates)
 

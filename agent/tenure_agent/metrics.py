@@ -37,7 +37,8 @@ class Metrics:
         self.predictions = counter("predictions", "Predictions stored.", *MODEL, "role")
         self.outcomes = counter("outcomes", "Delayed outcomes stored.", "model")
         self.dropped = counter("dropped", "Rows lost, by reason, at the producer or refused here.", "model", "reason")
-        self.missed = counter("missed_reports", "Reports that never came: gaps in a producer's sequence.")
+        self.missed = counter("missed_reports", "Reports passed over: gaps in a producer's sequence.")
+        self.late = counter("late_reports", "Reports that came after all, when one after them had come.")
         self.lost_after_ack = counter(
             "lost_after_ack_reports",
             "Reports acked before that this store does not hold: their file was cut or replaced.",

@@ -50,6 +50,36 @@ def test_what_was_acked_and_is_gone_is_counted_once(
     assert len(ids(database)) == 4
 
 
+def test_a_report_that_was_overtaken_is_stored_once(
+    ingesting: Run, batch: Batch, database: Database, value: Value
+) -> None:
+    def of(seq: int, acked: int = 0) -> pb.ReportRequest:
+        return report(seq, batch({"x": [1.0]}, ids=[str(seq)]), acked_seq=acked)
+
+    async def story(ingest: Ingest) -> None:
+        for seq in (1, 5, 3, 3, 9):
+            assert (await ingest.report(of(seq))).acked_seq == seq
+        refused = report(7, batch({"": [1.0] * 2}), batch({"x": [1.0]}, ids=["7"]))
+        refused.batches[0].rows = 0
+        assert [one.reason for one in (await ingest.report(refused)).rejections] == ["malformed"]
+        assert not (await ingest.report(of(9))).rejections, "what was refused of another"
+
+    async def later(ingest: Ingest) -> None:
+        for seq in (3, 7, 4, 12, 4):
+            await ingest.report(of(seq, acked=11 if seq == 12 else 0))
+        assert ingest.lost_after_ack == 2
+        await ingest.report(of(10))  # it was acked to another than us
+        assert ingest.lost_after_ack == 1
+
+    ingesting(story)
+    assert [value(f"{kind}_reports_total") for kind in ("missed", "late", "duplicate")] == [6, 2, 2]
+    ingesting(later)
+    assert sorted(ids(database), key=int) == ["1", "3", "4", "5", "7", "9", "10", "12"]
+    known = database.read(producers.load).result()["p"]
+    assert (known.missed, known.lost, known.late) == (3, 1, 4)
+    assert known.gaps == ((2, 2, False), (6, 6, False), (8, 8, False), (11, 11, True))
+
+
 @pytest.mark.parametrize("name", ["", "x" * (MAX_PRODUCER + 1)])
 def test_a_report_of_nobody_is_refused_whole(
     ingesting: Run, batch: Batch, database: Database, value: Value, name: str

@@ -37,30 +37,32 @@ def test_stored_once_whatever_comes_in_whatever_order(
 ) -> None:
     agent, stub = port
     run = uuid4().hex
-    newest, stored, missed, again = {"p": 0, "q": 0}, [], 0, 0
+    newest, stored, missed, again, late = {"p": 0, "q": 0}, set[str](), 0, 0, 0
     before = counts(agent)
     for at, (producer, seq) in enumerate(sent):
         if at == killed:
             agent.kill()
             agent.start()
-            missed = again = 0
+            missed = again = late = 0
             before = counts(agent)
         made = pb.Batch(model="order", version="1", rows=1, times=packed("q", [1]))
         made.ids.texts.append(f"{run}-{producer}-{seq}")
         request = pb.ReportRequest(producer_id=f"{run}-{producer}", seq=seq, batches=[made])
         assert stub.Report(request, timeout=DEADLINE, wait_for_ready=True).acked_seq == seq
-        if seq > newest[producer]:
+        if made.ids.texts[0] in stored:
+            again += 1
+        elif seq > newest[producer]:
             missed += seq - newest[producer] - 1
             newest[producer] = seq
-            stored.append(made.ids.texts[0])
         else:
-            again += 1
+            late += 1
+        stored.add(made.ids.texts[0])
     query = f"SELECT id FROM predictions_order WHERE starts_with(id, '{run}') ORDER BY id"
     assert [id_ for (id_,) in ask(agent.address, "sql", {"query": query})["rows"]] == sorted(stored)
-    assert counts(agent) == (before[0] + missed, before[1] + again)
+    assert counts(agent) == (before[0] + missed, before[1] + again, before[2] + late)
 
 
-def counts(agent: Any) -> tuple[float, float]:
-    """Reports that never came, and reports that came again."""
+def counts(agent: Any) -> tuple[float, ...]:
+    """Reports passed over, reports that came again, and reports that came after all."""
     shown = agent.metrics()
-    return shown["tenure_missed_reports_total"], shown["tenure_duplicate_reports_total"]
+    return tuple(shown[f"tenure_{kind}_reports_total"] for kind in ("missed", "duplicate", "late"))

@@ -11,7 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, field
 from itertools import chain
+from typing import Any
 
+from tenure_agent.gaps import Gap, Gaps
 from tenure_agent.store.connection import Cursor, parsed
 from tenure_agent.store.predictions import one
 from tenure_agent.wire import Refusal
@@ -21,8 +23,8 @@ FORGOTTEN = ""  # the name all others go by
 LINES = 50_000  # written before they are put together
 AT_ONCE = 32  # lines of a statement
 
-_NEWEST = "row_number() OVER (PARTITION BY producer ORDER BY last_seq DESC, last_seen DESC, rowid DESC) = 1"
-_LINE = "producer, last_seq, rejections, stored, missed, last_seen, lost"
+_NEWEST = "row_number() OVER (PARTITION BY producer ORDER BY last_seq DESC, late DESC, last_seen DESC, rowid DESC) = 1"
+_LINE = "producer, last_seq, rejections, stored, missed, last_seen, lost, gaps, late"
 
 
 @dataclass(slots=True)
@@ -30,8 +32,8 @@ class Producer:
     """One SDK process (or fork).
 
     `last_seq` is the newest report stored, `refused` what was refused of it (a resend gets the same answer),
-    `missed` the reports that never came, `lost` those acked that are stored no more, `losses` the rows it told us it
-    lost, by (model, reason).
+    `missed` the reports that have not come, `lost` those acked that are stored no more, `losses` the rows it told us it
+    lost, by (model, reason); `gaps` is where those may still come that were passed over, `late` how many did.
     """
 
     name: str
@@ -42,6 +44,8 @@ class Producer:
     last_seen: int = 0
     lost: int = 0
     losses: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    gaps: Gaps = ()
+    late: int = 0
 
 
 @dataclass(slots=True)
@@ -66,7 +70,9 @@ def load(cursor: Cursor, most: int = KNOWN) -> dict[str, Producer]:
 
 def find(cursor: Cursor, name: str) -> Producer | None:
     """One that is not among those loaded."""
-    query = f"SELECT {_LINE} FROM producers WHERE producer = ? ORDER BY last_seq DESC, last_seen DESC LIMIT 1"
+    query = (
+        f"SELECT {_LINE} FROM producers WHERE producer = ? ORDER BY last_seq DESC, late DESC, last_seen DESC LIMIT 1"
+    )
     row = cursor.execute(query, [name]).fetchone()
     if row is None:
         return None
@@ -74,9 +80,10 @@ def find(cursor: Cursor, name: str) -> Producer | None:
     return _producer(row, {(model, reason): lost for model, reason, lost in told})
 
 
-def _producer(row: tuple[str, int, str, int, int, int, int], losses: Mapping[tuple[str, str], int]) -> Producer:
-    name, seq, refused, stored, missed, seen, lost = row
-    return Producer(name, seq, [Refusal(*part) for part in json.loads(refused)], stored, missed, seen, lost, losses)
+def _producer(row: tuple[Any, ...], losses: Mapping[tuple[str, str], int]) -> Producer:
+    name, seq, told, stored, missed, seen, lost, passed, late = row
+    refused, gaps = [Refusal(*part) for part in json.loads(told)], tuple(Gap(*part) for part in json.loads(passed))
+    return Producer(name, seq, refused, stored, missed, seen, lost, losses, gaps, late)
 
 
 def totals(cursor: Cursor) -> Totals:
@@ -131,12 +138,12 @@ def append(cursor: Cursor, producers: Iterable[Producer]) -> None:
     lines = [
         (
             *(p.name, p.last_seq, json.dumps([astuple(refusal) for refusal in p.refused]), p.stored, p.missed),
-            *(p.last_seen, p.lost),
+            *(p.last_seen, p.lost, json.dumps(p.gaps), p.late),
         )
         for p in producers
     ]
     for some in (lines[start : start + AT_ONCE] for start in range(0, len(lines), AT_ONCE)):
-        insert = "INSERT INTO producers VALUES " + ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * len(some))
+        insert = "INSERT INTO producers VALUES " + ", ".join([f"({', '.join('?' * 9)})"] * len(some))
         cursor.execute(parsed(cursor, insert), list(chain.from_iterable(some)))
 
 

@@ -33,3 +33,7 @@ DELETE FROM watermarks;
 ALTER TABLE summaries ADD COLUMN span BIGINT DEFAULT 60000000;
 -- Blocks of a window judged: their own rows over coarse bins (u4), and five readings per column and one over all (f4).
 CREATE TABLE steps (model INTEGER, version INTEGER, hash VARCHAR, length BIGINT, block BIGINT, score DOUBLE, critical BOOLEAN, counts BLOB, readings BLOB);
+
+-- Schema 3. Reports passed over that may still come, as [[first, last, acked], ...], and how many came late.
+ALTER TABLE producers ADD COLUMN gaps VARCHAR DEFAULT '[]';
+ALTER TABLE producers ADD COLUMN late UBIGINT DEFAULT 0;
