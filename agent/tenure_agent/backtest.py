@@ -86,9 +86,8 @@ class Backtest:
         config = config.model_copy(
             update={"clock": "event", "control": ControlConfig(), "models": {**config.models, name: model}}
         )
-        self._reviewer = Reviewer(
-            database, catalogue, config, Metrics(CollectorRegistry()), lambda: self._now, replay=True
-        )
+        metrics, paired = Metrics(CollectorRegistry()), history.distinct
+        self._reviewer = Reviewer(database, catalogue, config, metrics, lambda: self._now, replay=True, paired=paired)
         self.chronicle = Chronicle(history.first)
 
     async def run(self, stored: Callable[[int], object] = int) -> AsyncIterator[Episode | Decision]:

@@ -21,9 +21,16 @@ class _Read:
 
 
 class Labels:
-    """What has been read so far, in memory."""
+    """What has been read so far, in memory.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    paired
+        See `outcomes.labelled`.
+    """
+
+    def __init__(self, *, paired: bool = False) -> None:
+        self._paired = paired
         self._read: dict[tuple[int, int], _Read] = {}
 
     def look(
@@ -81,7 +88,7 @@ class Labels:
             return False
         if extent.newest > read.extent.newest:
             after = read.extent.newest
-            fresh = outcomes.labelled(cursor, model, version, after=after, since=read.since)
+            fresh = outcomes.labelled(cursor, model, version, after=after, since=read.since, paired=self._paired)
             read.evidence.add(fresh)
         read.extent = extent
         return True

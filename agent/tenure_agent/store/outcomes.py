@@ -80,6 +80,7 @@ def labelled(
     after: int = -1,
     newest: int | None = None,
     role: int = CHAMPION,
+    paired: bool = False,
 ) -> Labelled:
     """Labelled predictions of a version that later ingest numbers have brought, be it the row or its label.
 
@@ -91,6 +92,8 @@ def labelled(
         An ingest number; -1: all there are.
     newest
         At most so many, counted back from the label known last; None: all.
+    paired
+        Every row and its labels came under one ingest number: older ones need not be gone through for each other.
 
     Returns
     -------
@@ -105,13 +108,14 @@ def labelled(
     made = f"r.version = {version:d} AND r.role = {role:d} AND r.time >= {since:d}"
     chosen = f"{label} AS label, greatest(o.time, r.time) AS known, r.time, hash(o.id, r.time) AS ids, o.batch"
     told = f"SELECT * FROM outcomes WHERE model = {model.number} AND time >= {since:d} AND batch"
+    own = f" AND r.batch > {after:d}" if paired else ""
     query = (
         f"WITH o AS MATERIALIZED ({told} > {after:d}), found AS ("
-        f"SELECT r.{stored} AS p, {chosen} FROM {model.table} r JOIN o ON o.id = r.id WHERE {made} UNION ALL "
+        f"SELECT r.{stored} AS p, {chosen} FROM {model.table} r JOIN o ON o.id = r.id WHERE {made}{own} UNION ALL "
         f"SELECT r.{slim}, {chosen} FROM pending r JOIN o ON md5_number(o.id) = r.id "
         f"WHERE r.model = {model.number} AND {made}"
     )
-    if after >= 0:
+    if after >= 0 and not paired:
         query += (
             f" UNION ALL SELECT r.{stored}, {chosen} FROM (SELECT * FROM {model.table} WHERE batch > {after:d}) r "
             f"JOIN ({told} <= {after:d}) o ON o.id = r.id WHERE {made}"
