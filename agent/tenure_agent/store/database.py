@@ -267,7 +267,7 @@ class Database:
         self._writer.shutdown()
         self._readers.shutdown()
         self._asker.shutdown()
-        if self._lost is None:
+        if self._lost is None and self.path != IN_MEMORY:
             self._checkpoint()
         self._connection.close()
         os.close(self._lock_file)

@@ -79,6 +79,7 @@ def labelled(
     since: int,
     after: int = -1,
     newest: int | None = None,
+    known: int | None = None,
     role: int = CHAMPION,
     paired: bool = False,
 ) -> Labelled:
@@ -91,7 +92,9 @@ def labelled(
     after
         An ingest number; -1: all there are.
     newest
-        At most so many, counted back from the label known last; None: all.
+        At most so many, counted back from the label known last by `known`; what is known later besides. None: all.
+    known
+        Event time; None: the end of time.
     paired
         Every row and its labels came under one ingest number: older ones need not be gone through for each other.
 
@@ -120,11 +123,13 @@ def labelled(
             f" UNION ALL SELECT r.{stored}, {chosen} FROM (SELECT * FROM {model.table} WHERE batch > {after:d}) r "
             f"JOIN ({told} <= {after:d}) o ON o.id = r.id WHERE {made}"
         )
-    query += (
-        ") SELECT p, label, known, time, ids FROM (FROM found WHERE p IS NOT NULL AND label IS NOT NULL "
-        "ORDER BY known DESC LIMIT ?) ORDER BY batch"
-    )
-    found = filled(cursor.execute(query, [newest]).fetchnumpy())
+    query += "), whole AS MATERIALIZED (FROM found WHERE p IS NOT NULL AND label IS NOT NULL) "
+    kept = "FROM whole"
+    if newest is not None:
+        late = "false" if known is None else f"known > {known:d}"
+        kept = f"(FROM whole WHERE NOT ({late}) ORDER BY known DESC LIMIT {newest:d}) UNION ALL FROM whole WHERE {late}"
+    query += f"SELECT p, label, known, time, ids FROM ({kept}) ORDER BY batch"
+    found = filled(cursor.execute(query).fetchnumpy())
     return Labelled(found["p"], found["label"], found["known"], found["time"], found["ids"]).in_order()
 
 
