@@ -14,7 +14,7 @@ import gzip
 import hashlib
 import json
 import zlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -79,6 +79,13 @@ class Reference:
     @cached_property
     def baseline(self) -> Baseline:
         return Baseline(self.layout, self.summary, self.coarse)
+
+    def only(self, column: int) -> Reference:
+        """One column of it, by its number."""
+        blocks = self.blocks[:, self.coarse.stretch(column)]
+        return replace(
+            self, columns=(self.columns[column],), summary=self.summary.only(column, self.layout), blocks=blocks
+        )
 
     @cached_property
     def hash(self) -> str:

@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from tenure.errors import TenureError
-from tenure_agent.appraisal import Appraiser, failed
+from tenure_agent.appraisal import Appraiser
 from tenure_agent.checks import drift as drift_check
 from tenure_agent.checks import performance as performance_check
+from tenure_agent.checks.failure import failed
 from tenure_agent.config import Config
 from tenure_agent.evidence import Evidence
 from tenure_agent.labels import Labels

@@ -153,10 +153,7 @@ def _readings(
         readings.append(Reading(name, SURPRISE, moved, None, needed, n, own))
     for detector, said in measured.items():
         floor = DETECTORS[detector].floor
-        if said.fault:
-            failed = zip(names, rows, strict=True)
-            readings += [Reading(name, detector, math.nan, None, floor, n, Level.ERROR) for name, n in failed]
-            continue
+        readings += [Reading(names[i], detector, math.nan, None, floor, rows[i], Level.ERROR) for i in said.faults]
         told = ~np.isnan(said.statistic) if detector in ALWAYS else said.statistic >= floor
         statistics, chances = said.statistic.tolist(), said.p_value.tolist()
         for i in np.flatnonzero(told).tolist():
@@ -224,6 +221,8 @@ def tell(reference: Reference, summary: Summary, measured: Mapping[str, Measurem
         if lost and name == "point_mass":
             continue
         if measured[name].statistic[column] >= DETECTORS[name].floor:
+            if measured[name].faults:  # of other columns, and `explain` may look at all
+                return DETECTORS[name].explain(reference.only(column), summary.only(column, reference.layout), 0)
             return DETECTORS[name].explain(reference, summary, column)
     return "it moved away from the reference and from the recent past"
 
