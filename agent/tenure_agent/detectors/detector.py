@@ -49,6 +49,11 @@ def measurement(statistic: Array, p_value: Array, measurable: Array) -> Measurem
     return Measurement(np.where(kept, statistic, np.nan), np.where(kept, p_value, np.nan))
 
 
+def nothing(reference: Reference) -> Measurement:
+    """No column can be measured."""
+    return Measurement(*np.full((2, len(reference.layout)), np.nan))
+
+
 def percent(share: float) -> str:
     """A share as people read it: 38 %, 0.2 %, 99.98 %."""
     value = 100.0 * share
