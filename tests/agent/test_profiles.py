@@ -242,7 +242,9 @@ def test_what_was_judged_is_said_once_its_steps_are_written(
     said = judge()
 
     assert said is not None
-    assert len(said) == kept() > 10
+    steps = [step for _, step in said]
+    served = [step for step in steps if step.judged or step.counts.any() or step is steps[-1]]  # else an outage
+    assert len(served) == kept() > 10
     assert judge() == []
 
 
