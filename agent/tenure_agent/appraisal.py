@@ -9,6 +9,7 @@ from itertools import islice
 
 from tenure_agent import losses
 from tenure_agent.checks import performance as performance_check
+from tenure_agent.checks.failure import failed
 from tenure_agent.config import Config
 from tenure_agent.episodes import settle
 from tenure_agent.evidence import Evidence
@@ -95,11 +96,6 @@ class Appraiser:
         elif level is not Level.OK and verdict.level is Level.OK:
             reason = f"{reason} now; closes after {close_after} quiet checks"
         return replace(verdict, level=level, reason=reason)
-
-
-def failed(error: Exception) -> str:
-    """A library's own words may quote a value."""
-    return f"the check failed: {type(error).__name__}, see the agent's log"
 
 
 def _past(metric: str, value: float, emergency: float | None) -> bool:

@@ -6,6 +6,7 @@ have been said.
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -36,7 +37,8 @@ from tenure_agent.store.history import History
 from tenure_agent.stored_rows import declared_columns
 from tenure_agent.units import in_micros
 
-PIECE_ROWS, PIECE_REVIEWS = 200_000, 50  # stored at once: rows ahead of a review wait in memory, as summaries
+# Stored at once, at most: rows ahead of a review wait in memory, as summaries of about 10 kB for each review and column.
+PIECE_ROWS, PIECE_REVIEWS, PIECE_SUMMARIES = 200_000, 500, 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +88,8 @@ class Backtest:
         config = config.model_copy(
             update={"clock": "event", "control": ControlConfig(), "models": {**config.models, name: model}}
         )
-        self._reviewer = Reviewer(
-            database, catalogue, config, Metrics(CollectorRegistry()), lambda: self._now, replay=True
-        )
+        metrics, paired = Metrics(CollectorRegistry()), history.distinct
+        self._reviewer = Reviewer(database, catalogue, config, metrics, lambda: self._now, replay=True, paired=paired)
         self.chronicle = Chronicle(history.first)
 
     async def run(self, stored: Callable[[int], object] = int) -> AsyncIterator[Episode | Decision]:
@@ -99,7 +100,9 @@ class Backtest:
         stored
             Called with the number of rows of each piece stored.
         """
-        history, length = self._history, PIECE_REVIEWS * in_micros(self.interval)
+        history = self._history
+        reviews = min(PIECE_REVIEWS, max(1, PIECE_SUMMARIES // max(len(history.columns), 1)))
+        length = reviews * in_micros(self.interval)
         at, batch, ran = history.first, 0, history.first
         while at <= history.last:
             batch += 1
@@ -110,6 +113,7 @@ class Backtest:
                 ran = due
             stored(rows)
             at = end
+            await asyncio.sleep(0)  # else nobody could interrupt it
 
     def _store(self, batch: int, at: int, length: int) -> tuple[int, int, int]:
         """Store the next piece; event times of its first row and just after its last, and how many rows it has."""

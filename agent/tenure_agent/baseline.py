@@ -21,13 +21,20 @@ class Baseline:
     """
 
     def __init__(self, layout: Layout, summary: Summary, coarse: Coarse) -> None:
-        self.layout, self.summary = layout, summary
+        self.layout, self.summary, self._coarse = layout, summary, coarse
+        self._sample: Sample | None = None
         self.coarse: Array = coarse.counts(summary)
         self.first: Array = layout.offsets[:-1]
         self.last: Array = layout.offsets[1:] - 1
         self.mean, self.variance = moments(layout, summary)
         self.std: Array = np.sqrt(self.variance)
         self.measured: Array = layout.ordered & (np.array([c.kind != BOOLEAN for c in layout.columns], bool))
+
+    def sample(self, summary: Summary) -> Sample:
+        """A summary's side; of the one asked for last it is at hand."""
+        if self._sample is None or self._sample.summary is not summary:
+            self._sample = Sample(self.layout, summary, self._coarse)
+        return self._sample
 
     @cached_property
     def reached(self) -> Array:
@@ -96,6 +103,37 @@ class Baseline:
     def octaves(self) -> Array:
         """float64 (columns, 129): `reached_octaves` of the reference."""
         return reached_octaves(self.summary)
+
+
+class Sample:
+    """A summary's own side of every comparison, as several detectors ask for it."""
+
+    def __init__(self, layout: Layout, summary: Summary, coarse: Coarse) -> None:
+        self.summary = summary
+        self._layout, self._coarse = layout, coarse
+
+    @cached_property
+    def coarse(self) -> Array:
+        """int64 (coarse bins)."""
+        return self._coarse.counts(self.summary)
+
+    @cached_property
+    def moments(self) -> tuple[Array, Array]:
+        """As the function of that name has it."""
+        return moments(self._layout, self.summary)
+
+    @cached_property
+    def reached(self) -> Array:
+        """float64 (bins): the share of values up to each bin's upper edge."""
+        return running_shares(self._layout, self.summary.counts)
+
+    @cached_property
+    def reached_finite(self) -> Array:
+        """float64 (bins): the same of finite values."""
+        below, above = self.summary.below, self.summary.above
+        return (
+            running_shares(self._layout, self.summary.counts, below, above) if (below + above).any() else self.reached
+        )
 
 
 def moments(layout: Layout, summary: Summary) -> tuple[Array, Array]:

@@ -154,7 +154,7 @@ def quantile_edges(values: Array) -> Array:
     unique, counts = np.unique(values[np.isfinite(values)], return_counts=True)
     if not len(unique):
         return np.array([0.0])
-    upto, rows = np.cumsum(counts), int(counts.sum())
+    upto, rows = np.cumsum(counts).astype(np.float64), int(counts.sum())  # looked up as it is, by numbers with a part
     share = max(rows / SHARES, PRIVATE)
     atom = (counts > share) | ((counts == rows) & (rows >= PRIVATE))
     below, above = _outside(unique)
@@ -181,7 +181,7 @@ def _ends(upto: Array, atoms: Array, share: float) -> list[int]:
             ends.append(end)
         else:
             before = int(upto[start - 1]) if start else 0
-            end = int(np.searchsorted(upto, before + share, "right")) - 1
+            end = int(upto.searchsorted(before + share, "right")) - 1
             if end < atom - 1:
                 ends.append(end)
             else:

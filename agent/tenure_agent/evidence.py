@@ -181,7 +181,9 @@ class Evidence:
         before, self._auc_span = self._auc_span, span
         joined = before[0] <= span[0] <= before[1] <= span[1]
         gone, come = slice(before[0], span[0]), slice(before[1], span[1])
-        if self._auc is None or not joined or not self._auc.move(said[come], true[come], said[gone], true[gone]):
+        if self._auc is not None and joined:
+            self._auc.move(said[come], true[come], said[gone], true[gone])
+        else:
             self._auc = SlidingAuc(said[slice(*span)], true[slice(*span)])
         return self._auc.value
 

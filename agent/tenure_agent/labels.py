@@ -21,9 +21,16 @@ class _Read:
 
 
 class Labels:
-    """What has been read so far, in memory."""
+    """What has been read so far, in memory.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    paired
+        See `outcomes.labelled`.
+    """
+
+    def __init__(self, *, paired: bool = False) -> None:
+        self._paired = paired
         self._read: dict[tuple[int, int], _Read] = {}
 
     def look(
@@ -45,11 +52,11 @@ class Labels:
         read = self._read.get((model.number, version))
         stale = read is None or read.revision != revision
         if read is None or since < read.since or (stale and not self._followed(cursor, model, version, read)):
-            read = self._begun(cursor, model, version, since, newest)
+            read = self._begun(cursor, model, version, since, known, newest)
         read.revision = revision
         found = read.evidence.look(since, known, newest)
         if read.cut and len(found) < newest:
-            read = self._begun(cursor, model, version, since, newest)
+            read = self._begun(cursor, model, version, since, known, newest)
             read.revision = revision
             found = read.evidence.look(since, known, newest)
         return found
@@ -81,14 +88,15 @@ class Labels:
             return False
         if extent.newest > read.extent.newest:
             after = read.extent.newest
-            fresh = outcomes.labelled(cursor, model, version, after=after, since=read.since)
+            fresh = outcomes.labelled(cursor, model, version, after=after, since=read.since, paired=self._paired)
             read.evidence.add(fresh)
         read.extent = extent
         return True
 
-    def _begun(self, cursor: Cursor, model: Model, version: int, since: int, newest: int) -> _Read:
+    def _begun(self, cursor: Cursor, model: Model, version: int, since: int, known: int, newest: int) -> _Read:
         most = round(SLACK * newest)
-        found = outcomes.labelled(cursor, model, version, since=since, newest=most)
-        read = _Read(Evidence(found), outcomes.extent(cursor, model, -1), since, len(found) == most)
+        found = outcomes.labelled(cursor, model, version, since=since, newest=most, known=known)
+        cut = int((found.known <= known).sum()) == most
+        read = _Read(Evidence(found), outcomes.extent(cursor, model, -1), since, cut)
         self._read[model.number, version] = read
         return read

@@ -45,7 +45,7 @@ def task_of(predictions: Array, labels: Array) -> str:
     """The task, guessed from labelled predictions: text is multiclass; 0/1 labels are binary; else regression."""
     if labels.dtype.kind == "O" or predictions.dtype.kind == "O":
         return "multiclass"
-    return "binary" if np.isin(labels, (0.0, 1.0)).all() else "regression"
+    return "binary" if ((labels == 0.0) | (labels == 1.0)).all() else "regression"
 
 
 def loss_values(channel: str, predictions: Array, labels: Array, scale: float = 1.0) -> Array:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 LOWER_IS_BETTER = frozenset({"brier", "mae", "rmse"})
+MOST_CHANGES, CHANGED = 2048, 16  # scores that came and went are kept apart up to so many, or one of so many
 
 
 def measure(metric: str, predictions: Array, labels: Array) -> float:
@@ -70,18 +71,17 @@ class SlidingAuc:
     def __init__(self, scores: Array, labels: Array) -> None:
         true = labels >= 0.5
         self._positive, self._negative = Scores(scores[true]), Scores(scores[~true])
-        self._wins = self._negative.twice_below(scores[true])
+        self._wins = self._negative.twice_below(scores[true], scores[:0])
 
-    def move(self, come: Array, come_labels: Array, gone: Array, gone_labels: Array) -> bool:
-        """Take rows in, then let rows go; False where so much has moved that to begin anew is quicker."""
-        for scores, labels, sign in ((come, come_labels, 1), (gone, gone_labels, -1)):
-            true = labels >= 0.5
-            self._wins += sign * self._negative.twice_below(scores[true])
-            self._positive.move(scores[true], sign)
-            other = scores[~true]
-            self._wins += sign * (2 * len(self._positive) * len(other) - self._positive.twice_below(other))
-            self._negative.move(other, sign)
-        return not (self._positive.worn or self._negative.worn)
+    def move(self, come: Array, come_labels: Array, gone: Array, gone_labels: Array) -> None:
+        """Take rows in, and let rows go."""
+        true, was_true = come_labels >= 0.5, gone_labels >= 0.5
+        other, other_gone = come[~true], gone[~was_true]
+        pairs = len(self._positive) * (len(other) - len(other_gone))
+        self._wins += 2 * pairs - self._positive.twice_below(other, other_gone)
+        self._negative.move(other, other_gone)
+        self._wins += self._negative.twice_below(come[true], gone[was_true])
+        self._positive.move(come[true], gone[was_true])
 
     @property
     def value(self) -> float:
@@ -94,29 +94,37 @@ class Scores:
 
     def __init__(self, scores: Array) -> None:
         self._sorted = np.sort(scores)
-        self._changes: dict[int, Array] = {1: scores[:0], -1: scores[:0]}
+        self._come, self._gone = scores[:0], scores[:0]
 
     def __len__(self) -> int:
-        return len(self._sorted) + len(self._changes[1]) - len(self._changes[-1])
+        return len(self._sorted) + len(self._come) - len(self._gone)
 
-    def move(self, scores: Array, sign: int) -> None:
-        if len(scores):
-            self._changes[sign] = np.sort(np.concatenate((self._changes[sign], scores)))
+    def move(self, come: Array, gone: Array) -> None:
+        self._come, self._gone = np.sort(np.append(self._come, come)), np.sort(np.append(self._gone, gone))
+        if len(self._come) + len(self._gone) > max(MOST_CHANGES, len(self._sorted) // CHANGED):
+            self._settle()
 
-    @property
-    def worn(self) -> bool:
-        changes = len(self._changes[1]) + len(self._changes[-1])
-        return changes > max(2048, len(self._sorted) // 16)
+    def _settle(self) -> None:
+        joined = np.insert(self._sorted, self._sorted.searchsorted(self._come), self._come)
+        among_equals = np.arange(len(self._gone)) - self._gone.searchsorted(self._gone)
+        self._sorted = np.delete(joined, joined.searchsorted(self._gone) + among_equals)
+        self._come = self._gone = self._come[:0]
 
-    def twice_below(self, values: Array) -> int:
-        """Over all values, twice how many scores lie below, and how many are equal."""
-        values = np.sort(values)  # neighbours are looked up faster one after the other
-        parts = ((self._sorted, 1), *((scores, sign) for sign, scores in self._changes.items()))
-        return sum(
-            sign * int(scores.searchsorted(values, side).sum())
-            for scores, sign in parts
-            for side in (("left", "right") if len(scores) and len(values) else ())
-        )
+    def twice_below(self, values: Array, less: Array) -> int:
+        """Over all values, twice how many scores lie below, and how many are equal; less the same of other values."""
+        signs = np.repeat((1, -1), (len(values), len(less)))
+        values = np.append(values, less)
+        order = np.argsort(values)  # neighbours are looked up faster one after the other
+        values, signs = values[order], signs[order]
+        parts = ((self._sorted, 1), (self._come, 1), (self._gone, -1))
+        return sum(sign * int(signs @ _twice_below(scores, values)) for scores, sign in parts if len(scores))
+
+
+def _twice_below(scores: Array, values: Array) -> Array:
+    below = scores.searchsorted(values)
+    equal = scores.take(below, mode="clip") == values
+    found: Array = below + (scores.searchsorted(values, "right") if equal.any() else below)
+    return found
 
 
 def default_metric(task: str) -> str:

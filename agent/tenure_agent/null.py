@@ -6,11 +6,12 @@ A window that differs from the reference by no more than the reference differs f
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from tenure_agent.bins import Array
-from tenure_agent.detectors.jensen_shannon import distances
+from tenure_agent.detectors.jensen_shannon import distances_of
 from tenure_agent.readings import missing_moves
 from tenure_agent.reference import Reference
 
@@ -56,6 +57,7 @@ class Nulls:
     def __init__(self, reference: Reference) -> None:
         self._reference = reference
         self._known: dict[tuple[int, int], Null] = {}
+        self._stretches: dict[tuple[int, int], tuple[Array, Array, float]] = {}  # by length, and width of the window
         self.total = reference.coarse.counts(reference.summary)
         """int64 (coarse bins): all of the reference."""
 
@@ -83,24 +85,34 @@ class Nulls:
             self._known[width, part] = self._found(width, part)
         return replace(self._known[width, part], windows=windows)
 
+    @cached_property
+    def _upto(self) -> Array:
+        """int64 (blocks + 1, coarse bins): rows of all blocks before each."""
+        blocks = self._reference.blocks
+        return np.concatenate((np.zeros((1, blocks.shape[1]), np.int64), np.cumsum(blocks, 0)))
+
+    @cached_property
+    def _absent(self) -> Array:
+        gone = self._reference.coarse.shares(self._reference.blocks)[:, self._reference.coarse.missing] >= GONE
+        found: Array = _runs(gone) * self._reference.rows / len(gone)
+        return found
+
     def _found(self, width: int, part: int) -> Null:
-        blocks, coarse = self._reference.blocks, self._reference.coarse
-        n = len(blocks)
-        running = np.concatenate((np.zeros((1, blocks.shape[1]), np.int64), np.cumsum(blocks, 0)))
+        for key in {(width, width), (part, width)} - self._stretches.keys():  # parts of one window vary in length
+            self._stretches[key] = self._largest(*key)
+        moved, missing, whole = self._stretches[width, width]
+        moved_newest, missing_newest, newest = self._stretches[part, width]
+        return Null(moved, missing, moved_newest, missing_newest, np.array([whole, newest]), self._absent, 0.0)
 
-        def largest(length: int) -> tuple[Array, Array, float]:
-            ends = np.arange(length, n + 1)
-            window = running[ends] - running[ends - length]
-            near = running[np.minimum(ends + width, n)] - running[np.maximum(ends - length - width, 0)]
-            rest = running[-1] - near
-            moved, missing = distances(window, rest, coarse), missing_moves(window, rest, coarse)
-            return moved.max(0), missing.max(0), float(moved.mean(1).max())
-
-        moved, missing, whole = largest(width)
-        moved_newest, missing_newest, newest = largest(part)
-        gone = coarse.shares(blocks)[:, coarse.missing] >= GONE
-        absent = _runs(gone) * self._reference.rows / n
-        return Null(moved, missing, moved_newest, missing_newest, np.array([whole, newest]), absent, 0.0)
+    def _largest(self, length: int, width: int) -> tuple[Array, Array, float]:
+        """The largest readings of stretches of so many blocks, and the largest mean, around windows of so many."""
+        coarse, upto, n = self._reference.coarse, self._upto, len(self._reference.blocks)
+        ends = np.arange(length, n + 1)
+        window = upto[ends] - upto[ends - length]
+        near = upto[np.minimum(ends + width, n)] - upto[np.maximum(ends - length - width, 0)]
+        shares, rest = coarse.shares(window), coarse.shares(upto[-1] - near)
+        moved, missing = distances_of(shares, rest, coarse), missing_moves(shares, rest, coarse)
+        return moved.max(0), missing.max(0), float(moved.mean(1).max())
 
 
 def _runs(gone: Array) -> Array:

@@ -14,6 +14,7 @@ LAG = 3 * WINDOW  # blocks: a reading is learnt from once it is so old
 SHORTEST, LONGEST = 50, 300  # blocks of live rows that stand for the recent past
 MEMORY = 4  # times that stretch, readings are learnt from
 KEPT = LAG + MEMORY * LONGEST
+STRIDE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,9 @@ class Past:
     """
 
     def __init__(self, columns: int, bins: int) -> None:
-        self._counts = Ring(LONGEST + 2 * WINDOW, bins, np.int64)
-        self._readings = Ring(KEPT, 5 * columns + 2, np.float32)
+        self._upto = Ring(LONGEST + 2 * WINDOW, bins, np.int64)  # counts of all blocks so far, after each
+        self._upto.append(np.zeros(bins, np.int64))
+        self._readings = Peaks(KEPT, 5 * columns + 2, np.float32)
         self._columns = columns
         self.scores: list[float] = []
         self.critical = False
@@ -87,7 +89,7 @@ class Past:
         """Remember a step; blocks come in order, and none twice."""
         self.next = step.block + 1
         if step.counts.any():  # an outage is no part of what data do by themselves
-            self._counts.append(step.counts)
+            self._upto.append(self._upto.newest()[-1] + step.counts)
         if not step.judged:
             return
         self.judged += 1
@@ -110,9 +112,10 @@ class Past:
         tail
             float64 (coarse bins): rows of one block of the reference, on average: it stands where nothing was live yet.
         """
-        blocks = self._counts.newest()
-        blocks = blocks[: max(len(blocks) - (2 * WINDOW - 1), 0)][-length:]  # the block to come is of the window
-        found: Array = blocks.sum(0) + tail * (length - len(blocks))
+        upto = self._upto.newest()
+        last = max(len(upto) - 2 * WINDOW, 0)  # the block to come is of the window
+        first = max(last - length, 0)
+        found: Array = (upto[last] - upto[first]) + tail * (length - (last - first))
         return found
 
     def learnt(self, length: int) -> tuple[Array, Array]:
@@ -123,11 +126,10 @@ class Past:
         length
             How many blocks to look back beyond that, at most 1,200.
         """
-        readings = self._readings.newest()
-        known = readings[: max(len(readings) - LAG + 1, 0)][-length:]
-        if not len(known):
+        last = max(len(self._readings) - LAG + 1, 0)
+        if not last:
             return np.zeros((5, self._columns)), np.zeros(2)
-        largest = known.max(0).astype(np.float64)
+        largest = self._readings.largest(max(last - length, 0), last).astype(np.float64)
         return largest[:-2].reshape(5, self._columns), largest[-2:]
 
 
@@ -138,13 +140,46 @@ class Ring:
         self._table: Array = np.zeros((2 * rows, width), dtype)
         self._rows, self._end = rows, 0
 
+    def __len__(self) -> int:
+        return min(self._end, self._rows)
+
     def append(self, row: Array) -> None:
         if self._end == len(self._table):
-            self._table[: self._rows] = self._table[self._rows :]
+            self._renew()
             self._end = self._rows
         self._table[self._end] = row
         self._end += 1
 
+    def _renew(self) -> None:
+        self._table[: self._rows] = self._table[self._rows :]
+
     def newest(self) -> Array:
         """Oldest first."""
-        return self._table[max(self._end - self._rows, 0) : self._end]
+        return self._table[self._end - len(self) : self._end]
+
+
+class Peaks(Ring):
+    """A ring that knows the largest values of every 32 rows, so that those of many are found among few."""
+
+    def __init__(self, rows: int, width: int, dtype: type) -> None:
+        super().__init__(-(-rows // STRIDE) * STRIDE, width, dtype)
+        self._largest: Array = np.zeros((len(self._table) // STRIDE, width), dtype)
+
+    def append(self, row: Array) -> None:
+        super().append(row)
+        at, inside = divmod(self._end - 1, STRIDE)
+        own = self._table[self._end - 1]
+        self._largest[at] = np.maximum(self._largest[at], own) if inside else own
+
+    def _renew(self) -> None:
+        super()._renew()
+        self._largest[: self._rows // STRIDE] = self._largest[self._rows // STRIDE :]
+
+    def largest(self, first: int, last: int) -> Array:
+        """Of the newest rows, the values of [first, last), at least one of them."""
+        first, last = (self._end - len(self) + row for row in (first, last))
+        low, high = -(-first // STRIDE), last // STRIDE
+        if low >= high:
+            return np.asarray(self._table[first:last].max(0))
+        ends = self._table[first : low * STRIDE], self._table[high * STRIDE : last]
+        return np.asarray(np.concatenate((ends[0], self._largest[low:high], ends[1])).max(0))

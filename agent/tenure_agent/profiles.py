@@ -65,6 +65,7 @@ class Profiles:
         self._settle = SETTLE if config.clock == "wall" else 0
         self._known: dict[tuple[int, int], Reference] = {}
         self._tracks: dict[tuple[int, int], Track] = {}
+        self._done: dict[tuple[int, int], list[tuple[Verdict, Step]]] = {}  # judged, and not said yet
 
     async def reference(self, model: Model, version: int, now: int) -> Reference | None:
         """A version's reference at an event time; None while there are too few rows to take it from."""
@@ -145,13 +146,16 @@ class Profiles:
         window = dt.timedelta(microseconds=track.length * WINDOW)
         _, needed = wanted_rows(drift.min_rows, reference.rows)
         settings = Settings(needed, margin_of(drift.false_alarms.windows(window)), self._replay)
-        done = await self._apart(lambda: list(track.judge(now - self._settle, settings)))
+        done = self._done.setdefault(
+            (model.number, version), []
+        )  # a write that fails comes again, with what is judged then
+        await self._apart(lambda: done.extend(track.judge(now - self._settle, settings)))
         steps = [step for _, step in done]
         if steps and not self._replay:
             await self._database.async_write(
                 lambda cursor: steps_store.append(cursor, model.number, version, reference.hash, track.length, steps)
             )
-        return done
+        return self._done.pop((model.number, version))
 
     def missing(self, model: Model, version: int) -> dict[str, float]:
         """Share of rows without a value in the newest window judged, by column."""

@@ -11,9 +11,8 @@ MOST = 0.999
 
 
 def missing_moves(first: Array, second: Array, coarse: Coarse) -> Array:
-    """float64 (…, columns) in [0, 1]: how far the shares of missing values lie apart. Counts over coarse bins, as of `distances`."""
-    p, q = coarse.shares(first)[..., coarse.missing], coarse.shares(second)[..., coarse.missing]
-    found: Array = np.abs(p - q)
+    """float64 (…, columns) in [0, 1]: how far shares of missing values lie apart. Shares over coarse bins, as of `distances_of`."""
+    found: Array = np.abs(first[..., coarse.missing] - second[..., coarse.missing])
     return found
 
 

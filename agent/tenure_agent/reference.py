@@ -14,7 +14,7 @@ import gzip
 import hashlib
 import json
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -80,10 +80,17 @@ class Reference:
     def baseline(self) -> Baseline:
         return Baseline(self.layout, self.summary, self.coarse)
 
+    def only(self, column: int) -> Reference:
+        """One column of it, by its number."""
+        blocks = self.blocks[:, self.coarse.stretch(column)]
+        return replace(
+            self, columns=(self.columns[column],), summary=self.summary.only(column, self.layout), blocks=blocks
+        )
+
     @cached_property
     def hash(self) -> str:
         """What its bins are known by: summaries over two references with the same hash add."""
-        columns = json.dumps([asdict(column) for column in self.columns], sort_keys=True)
+        columns = json.dumps([_document(column) for column in self.columns], sort_keys=True)
         return hashlib.sha256(columns.encode()).hexdigest()[:32]
 
     @cached_property
@@ -105,10 +112,10 @@ class Reference:
             "source": self.source,
             "span": list(self.span),
             "notices": list(self.notices),
-            "columns": [asdict(column) for column in self.columns],
+            "columns": [_document(column) for column in self.columns],
             "summary": base64.b85encode(self.summary.to_bytes()).decode(),
-            "losses": [asdict(loss) for loss in self.losses],
-            "hints": [asdict(hint) for hint in self.hints],
+            "losses": [_document(loss) for loss in self.losses],
+            "hints": [_document(hint) for hint in self.hints],
             "blocks": len(self.blocks),
             "block_counts": base64.b85encode(zlib.compress(self.blocks.astype("<u4").tobytes(), 9)).decode(),
         }
@@ -167,6 +174,10 @@ class Reference:
         except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
             raise ReferenceUnreadable(f"{path}: cannot be read ({error}). Try: tenure-agent reference build") from error
         return cls.loads(text, str(path))
+
+
+def _document(value: ColumnBins | LossProfile | Hint) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in fields(value)}  # `asdict` would copy every edge
 
 
 def _column_of(document: dict[str, Any]) -> ColumnBins:

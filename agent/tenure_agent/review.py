@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from tenure.errors import TenureError
-from tenure_agent.appraisal import Appraiser, failed
+from tenure_agent.appraisal import Appraiser
 from tenure_agent.checks import drift as drift_check
 from tenure_agent.checks import performance as performance_check
+from tenure_agent.checks.failure import failed
 from tenure_agent.config import Config
 from tenure_agent.evidence import Evidence
 from tenure_agent.labels import Labels
@@ -77,6 +78,8 @@ class Reviewer:
         Wall time in microseconds since 1970 UTC, kept with decisions.
     replay
         Nobody looks at it later: no metrics, no verdicts kept but alarms; see also `Profiles`.
+    paired
+        Every label is stored together with its row; see `Labels`.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class Reviewer:
         clock: Callable[[], int],
         *,
         replay: bool = False,
+        paired: bool = False,
     ) -> None:
         self._database = database
         self._catalogue = catalogue
@@ -99,7 +103,7 @@ class Reviewer:
         self._appraiser = Appraiser(config)
         self._said: dict[tuple[int, int], Verdict] = {}  # of drift, newest
         self._enough: dict[tuple[int, int], int] = {}  # labels that span what the performance check looks at
-        self._evidence = Labels()
+        self._evidence = Labels(paired=paired)
         self._only: dict[int, int] = {}  # what was found to be in service when last looked, by model
         self.profiles = Profiles(database, config, clock, replay=replay)
 

@@ -98,6 +98,11 @@ class Summary:
         """int64 per column: values that moments are of."""
         return self.rows - self.below - self.above
 
+    def only(self, column: int, layout: Layout) -> Summary:
+        """Of one column, by its number."""
+        arrays = (getattr(self, name)[column : column + 1] for name in ("magnitudes", *INTEGERS, *MOMENTS))
+        return Summary((self.hitters[column],), self.counts[layout.stretch(column)], *arrays)
+
     def to_bytes(self) -> bytes:
         """Compressed; integers by bytes of equal weight, so that what is small or absent takes next to nothing."""
         integers = np.concatenate(

@@ -15,7 +15,7 @@ import numpy as np
 
 from tenure_agent.bins import Array
 from tenure_agent.coarse import Coarse
-from tenure_agent.detectors.jensen_shannon import distances
+from tenure_agent.detectors.jensen_shannon import distances_of
 from tenure_agent.null import GONE, Null
 from tenure_agent.past import LONGEST, MEMORY, SHORTEST, WINDOW, Past, Step
 from tenure_agent.readings import missing_moves, stretched, unstretched
@@ -109,8 +109,8 @@ def surprise(
     share = float(window.sum()) / WINDOW / max(float(reference.sum()), 1.0)  # of the reference's rows, a block
     length = min(max(round(1 / max(share, 1e-9)), SHORTEST), LONGEST)
     recent = past.recent(length, reference * share)
-    both, against = np.stack([window, newest])[:, None], np.stack([reference, recent])
-    moved, moved_newest = distances(both, against, coarse).min(1)
+    both, against = coarse.shares(np.stack([window, newest]))[:, None], coarse.shares(np.stack([reference, recent]))
+    moved, moved_newest = distances_of(both, against, coarse).min(1)
     missing, missing_newest = missing_moves(both, against, coarse).min(1)
     gone = coarse.shares(block)[coarse.missing] >= GONE
     absent = np.where(coarse.sums(block) > 0, (past.absent + 1) * gone, past.absent)  # without rows, nobody knows

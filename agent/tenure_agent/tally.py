@@ -9,9 +9,10 @@ import numpy as np
 from tenure_agent.bins import Array, ColumnBins, Layout, as_texts, category_bins
 from tenure_agent.summary import INTEGERS, MAGNITUDES, Hitters, Summary
 
-LONG = 512  # rows of a group from which sorting it is faster than looking every row up
+LONG = 512  # rows of a group from which it is faster by itself than with others
 SHARE = 16  # of a group: a value is noted from one of so many rows
 POWERS = 2.0 ** np.arange(-32, 31)
+LEAST_EXPONENT = 1023 - 33  # as a float64 holds it, of what is below all of them
 
 
 def summarise(layout: Layout, columns: Mapping[tuple[str, str], Array], groups: Array, n_groups: int) -> list[Summary]:
@@ -124,11 +125,11 @@ class Tally:
             self._squares[group, number] = np.square(centred).sum()  # BLAS would wake its threads for it, and wait
 
     def _short(self, number: int, column: ColumnBins, values: Array) -> None:
-        """All groups at once: each value is looked up among the edges."""
+        """All groups at once."""
         present = ~np.isnan(values)
         groups, values = self._groups[present], values[present]
         n, width = len(self._counts), column.width
-        bins = np.searchsorted(column.upper, values, "left")
+        bins = _bins(column.upper, values)
         key = groups * width + bins
         counts = np.bincount(key, minlength=n * width)
         self._counts[:, self._layout.stretch(number)] = counts.reshape(n, width)
@@ -151,7 +152,8 @@ class Tally:
         self._low[groups[starts], number] = np.minimum.reduceat(values, starts)
         self._high[groups[starts], number] = np.maximum.reduceat(values, starts)
         half = MAGNITUDES // 2
-        power = np.searchsorted(POWERS, np.abs(values), "right") + half * (values > 0)
+        exponent = (values.view(np.int64) >> 52) & 0x7FF
+        power = np.clip(exponent - LEAST_EXPONENT, 0, half - 1) + half * (values > 0)
         other = values != 0.0
         power = np.bincount(groups[other] * MAGNITUDES + power[other], minlength=n * MAGNITUDES)
         self._magnitudes[:, number] = power.reshape(n, MAGNITUDES)
@@ -188,3 +190,12 @@ class Tally:
                 group = pair // len(names)
                 if same > 1 and same * SHARE >= rows[group]:
                     self._hitters[group][number][str(names[pair % len(names)])] = same
+
+
+def _bins(upper: Array, values: Array) -> Array:
+    """Each value's bin. The few edges are looked up among the sorted values: to sort is quicker than to look all up."""
+    order = np.argsort(values)
+    upto = np.concatenate(([0], values[order].searchsorted(upper, "right"), [len(values)]))
+    found = np.empty(len(values), np.int64)
+    found[order] = np.repeat(np.arange(len(upper) + 1), np.diff(upto))
+    return found

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from tenure_agent.bins import Array
-from tenure_agent.checks.drift import Newest, Settings, check_drift
+from tenure_agent.checks.drift import CHECK, Newest, Settings, check_drift
+from tenure_agent.checks.failure import failed
 from tenure_agent.null import Nulls
 from tenure_agent.past import WINDOW, Past, Step
-from tenure_agent.records import Verdict, Window
+from tenure_agent.records import Level, Verdict, Window
 from tenure_agent.reference import Reference
 from tenure_agent.summary import Summary
+
+logger = logging.getLogger(__name__)
 
 
 class Track:
@@ -69,7 +73,10 @@ class Track:
         )
 
     def judge(self, now: int, settings: Settings) -> Iterator[tuple[Verdict, Step]]:
-        """Judge every block that is due, in order; where a whole window is empty, only the last of them."""
+        """Judge every block that is due, in order; where a whole window is empty, only the last of them.
+
+        One whose check fails is an error, and takes no other with it.
+        """
         due = self.due(now)
         block = due.start
         while block < due.stop:
@@ -80,9 +87,19 @@ class Track:
                     self.past.skip(filled - 1)
                     block = filled
             self.newest = self.window(block)
-            verdict, step = check_drift(self.reference, self._nulls, self.past, self.newest, settings)
+            verdict, step = self._judged(self.newest, settings)
             self.past.append(step)
             for gone in [number for number in self._blocks if number <= block + 1 - WINDOW]:
                 del self._blocks[gone], self._counts[gone]
             block += 1
             yield verdict, step
+
+    def _judged(self, newest: Newest, settings: Settings) -> tuple[Verdict, Step]:
+        reference = self.reference
+        try:
+            return check_drift(reference, self._nulls, self.past, newest, settings)
+        except Exception as error:
+            logger.exception("the drift check of %(model)s failed", {"model": reference.model})
+            said = (CHECK, Level.ERROR, failed(error), newest.window, 0)
+            unjudged = Step.unjudged(newest.block, newest.counts[-1], self.past.critical)
+            return Verdict(reference.model, reference.version, *said), unjudged

@@ -197,3 +197,33 @@ def test_a_gap_of_years_is_passed_over(replay: Replay) -> None:
     said, test = replay(table)
     assert said == []
     assert test.chronicle.reviews < 10_000
+
+
+def tiny(**columns: Any) -> pd.DataFrame:
+    rows = len(next(iter(columns.values())))
+    return pd.DataFrame({"time": START + pd.to_timedelta(np.arange(rows), unit="min"), "prediction": 0.5, **columns})
+
+
+@pytest.mark.parametrize(
+    ("columns", "distinct"),
+    [
+        ({"x": [1.0, 2.0]}, True),
+        ({"id": ["a", "b", "c"]}, True),
+        ({"id": ["a", "b", "a"]}, False),
+        ({"id": ["a", "a", "b"], "split": ["reference", "live", "live"]}, True),
+        ({"id": ["a", "a", "b"], "role": ["champion", "shadow", "champion"]}, True),
+        ({"id": ["a", "a", "b"], "role": ["champion", "challenger", "champion"]}, False),
+    ],
+)
+def test_whether_each_label_belongs_to_its_own_row(tmp_path: Path, columns: dict[str, Any], distinct: bool) -> None:
+    path = tmp_path / "history.parquet"
+    tiny(**columns).to_parquet(path)
+    assert sorted_history(path, {}, 0, tmp_path, 1 << 28).distinct is distinct
+
+
+def test_labels_that_belong_to_their_own_rows_say_the_same_as_when_nobody_knows(replay: Replay) -> None:
+    table = history(flipped=0.4)
+    known, _ = replay(table)
+    last = table.iloc[[-1]].assign(time=table.time.iloc[-1] + pd.Timedelta("1s"), label=None)  # of an id that is there
+    twice, _ = replay(pd.concat([table, last], ignore_index=True))
+    assert known == twice

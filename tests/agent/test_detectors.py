@@ -6,6 +6,7 @@ import doctest
 import importlib
 import pkgutil
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,7 @@ def test_registered_under_their_own_names() -> None:
 
 def found_by_all(reference: Reference, made: Summary) -> dict[str, Measurement]:
     found = measure_all(reference, made)
-    assert {name: one.fault for name, one in found.items()} == dict.fromkeys(DETECTORS, "")
+    assert {name: one.faults for name, one in found.items()} == {name: {} for name in DETECTORS}
     return found
 
 
@@ -227,10 +228,31 @@ def test_a_detector_that_fails_takes_no_other_with_it() -> None:
 
     found = measure_all(reference, reference.summary, {"broken": broken, "ks": DETECTORS["ks"]})
 
-    assert found["broken"].fault == "ZeroDivisionError: no rows"
+    assert found["broken"].faults == {0: "ZeroDivisionError: no rows"}
     assert np.isnan([found["broken"].statistic, found["broken"].p_value]).all()
-    assert (found["ks"].statistic.tolist(), found["ks"].fault) == ([0.0], "")
+    assert (found["ks"].statistic.tolist(), found["ks"].faults) == ([0.0], {})
     assert set(measure_all(reference, reference.summary)) == set(DETECTORS)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_column_that_a_detector_fails_on_takes_no_other_with_it(name: str) -> None:
+    def fail(reference: Reference, summary: Summary) -> Measurement:
+        if any(column.name == "y" for column in reference.columns):
+            raise ZeroDivisionError("no rows")
+        return DETECTORS[name].measure(reference, summary)
+
+    rng = np.random.default_rng(0)
+    reference = built({("feature", key): rng.normal(size=500) for key in "xyz"} | {TEXT: texts(["x", "y"] * 250)})
+    now = summary(reference, {("feature", key): rng.normal(1, 2, 300) for key in "xyz"} | {TEXT: texts(["y"] * 300)})
+    whole = DETECTORS[name].measure(reference, now)
+
+    found = measure_all(reference, now, {name: replace(DETECTORS[name], measure=fail)})[name]
+
+    number = [column.name for column in reference.columns].index("y")
+    assert found.faults == {number: "ZeroDivisionError: no rows"}
+    for one, other in ((found.statistic, whole.statistic), (found.p_value, whole.p_value)):
+        assert np.isnan(one[number])
+        np.testing.assert_array_equal(np.delete(one, number), np.delete(other, number))
 
 
 @pytest.mark.parametrize(("n", "m"), [(2000, 400), (300, 31), (120, 300)])

@@ -260,6 +260,37 @@ def test_a_detector_that_raises_is_an_error_of_its_own(
     assert again.score == step.score
 
 
+@pytest.mark.parametrize("name", ["ks", "point_mass"])
+def test_a_detector_that_raises_for_one_column_is_an_error_of_that_column(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def fails(reference: Reference) -> None:
+        if any(column.name == "x1" for column in reference.columns):
+            raise ZeroDivisionError("on purpose")
+
+    def measure(reference: Reference, summary: Summary) -> Any:
+        fails(reference)
+        return detector.measure(reference, summary)
+
+    def explain(reference: Reference, summary: Summary, column: int) -> str:
+        fails(reference)
+        return detector.explain(reference, summary, column)
+
+    detector = DETECTORS[name]
+    whole, step = check(window({"amount": HOT}), open_=True)
+    monkeypatch.setitem(DETECTORS, name, Detector(name, measure, detector.floor, explain))
+    broken, again = check(window({"amount": HOT}), open_=True)
+
+    def others(verdict: Verdict) -> list[Reading]:
+        return [one for one in verdict.readings if (one.detector, one.column) != (name, "x1")]
+
+    failed = readings(broken, name)["x1"]
+    assert (failed.level, math.isnan(failed.statistic)) == (Level.ERROR, True)
+    assert sorted(map(repr, others(broken))) == sorted(map(repr, others(whole)))
+    assert (broken.level, broken.reason, broken.evidence) == (whole.level, whole.reason, whole.evidence)
+    assert again.score == step.score
+
+
 def test_readings_that_say_nothing_are_left_out() -> None:
     verdict, _ = check(window({"amount": HOT}), open_=True)
     for reading in verdict.readings:

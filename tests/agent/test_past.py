@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tenure_agent.past import KEPT, LAG, LONGEST, MEMORY, WINDOW, Past, Ring, Step
+from tenure_agent.past import KEPT, LAG, LONGEST, MEMORY, STRIDE, WINDOW, Past, Peaks, Ring, Step
 
 Array = npt.NDArray[Any]
 COLUMNS, BINS = 2, 5
@@ -109,3 +109,17 @@ def test_a_ring_holds_the_newest(rows: int, appended: int) -> None:
     for number in range(appended):
         ring.append(np.array([number]))
     assert ring.newest().ravel().tolist() == list(range(appended))[-rows:]
+
+
+@settings(deadline=None, derandomize=True, max_examples=60)
+@given(st.integers(1, 3 * STRIDE), st.integers(1, 12 * STRIDE), st.data())
+def test_peaks_are_the_largest_of_any_stretch(rows: int, appended: int, data: st.DataObject) -> None:
+    values, peaks = np.random.default_rng(appended).uniform(size=(appended, 2)), Peaks(rows, 2, np.float64)
+    for row in values:
+        peaks.append(row)
+    held = peaks.newest()
+    assert held.tolist() == values[-len(held) :].tolist()
+    assert len(held) == len(peaks) >= min(rows, appended)
+    first = data.draw(st.integers(0, len(held) - 1))
+    last = data.draw(st.integers(first + 1, len(held)))
+    assert peaks.largest(first, last).tolist() == held[first:last].max(0).tolist()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -16,7 +17,9 @@ from tenure_agent import profiles as profiles_module
 from tenure_agent.block_length import MINUTE
 from tenure_agent.builder import Rows, build_reference
 from tenure_agent.config import Config, parse_config
+from tenure_agent.past import Step
 from tenure_agent.profiles import Profiles
+from tenure_agent.records import Verdict
 from tenure_agent.reference import Reference
 from tenure_agent.store import Database, outcomes, summaries
 from tenure_agent.store.catalogue import Catalogue, Column
@@ -213,6 +216,36 @@ def test_missing_text_is_missing(seat: Callable[..., Seat], batch: Batch, put: P
 
     assert (rows, summary.rows.tolist(), summary.missing.tolist()) == (3, [1], [2])
     assert summary.counts.tolist() == [0, 1, 0]  # DE, NL, others
+
+
+def test_what_was_judged_is_said_once_its_steps_are_written(
+    seat: Callable[..., Seat], database: Database, batch: Batch, put: Put
+) -> None:
+    put(batch({"x": normal(5000)}))
+    one = seat()
+    model = one.catalogue.models["fraud"]
+    reference = one.reference()
+    assert reference is not None
+
+    def judge() -> list[tuple[Verdict, Step]] | None:
+        return asyncio.run(one.profiles.judge(model, 1, reference, LATER, 99))
+
+    def kept() -> int:
+        return len(database.read(lambda c: c.execute("SELECT * FROM steps").fetchall()).result())
+
+    database.write(lambda c: c.execute("ALTER TABLE steps RENAME TO away")).result()
+    with pytest.raises(duckdb.Error):
+        judge()
+    database.write(lambda c: c.execute("ALTER TABLE away RENAME TO steps")).result()
+    assert kept() == 0
+
+    said = judge()
+
+    assert said is not None
+    steps = [step for _, step in said]
+    served = [step for step in steps if step.judged or step.counts.any() or step is steps[-1]]  # else an outage
+    assert len(served) == kept() > 10
+    assert judge() == []
 
 
 def test_chunks_without_a_row_of_this_version(

@@ -44,6 +44,7 @@ def test_missing_shares() -> None:
     nothing = np.zeros(int(coarse.starts[-1]), np.int64)
     first, second = coarse.counts(reference.summary), coarse.counts(window)
 
+    first, second, nothing = coarse.shares(first), coarse.shares(second), coarse.shares(nothing)
     assert missing_moves(first, second, coarse).tolist() == [0.5, 0.25]
     assert missing_moves(second, first, coarse).tolist() == [0.5, 0.25]
     assert missing_moves(second, second, coarse).tolist() == [0.0, 0.0]
@@ -55,7 +56,7 @@ def test_as_slowly_counted() -> None:
     reference = built()
     coarse = reference.coarse
     parts = np.stack([coarse.counts(one) for one in summaries(reference, columns(600, 7), 60)])
-    found = missing_moves(parts, coarse.counts(reference.summary), coarse)
+    found = missing_moves(coarse.shares(parts), coarse.shares(coarse.counts(reference.summary)), coarse)
     for i, part in enumerate(parts.tolist()):
         for c, edges in enumerate(zip(coarse.starts[:-1].tolist(), coarse.starts[1:].tolist(), strict=True)):
             whole = coarse.counts(reference.summary).tolist()

@@ -162,3 +162,39 @@ def test_versions_side_by_side_on_rows_all_of_them_scored(
     assert side_by_side([(None, 0)]) == ([[0.1, 0.2, 0.3]], [1, 0, 1])
     assert side_by_side([(1, 0), (1, 1)]) == ([[], []], [])
     assert side_by_side([]) == ([], [])
+
+
+def test_labels_are_counted_back_from_those_known(
+    database: Database, catalogue: Catalogue, truths: Truths, put: Put
+) -> None:
+    put(truths=[truths({"a": 0, "b": 1, "c": 1, "d": 0}, known=[10 * SECOND, 20 * SECOND, 30 * SECOND, 40 * SECOND])])
+    model = catalogue.models["fraud"]
+
+    def known(newest: int, by: int | None) -> list[int]:
+        by = None if by is None else by * SECOND
+        query = outcomes.labelled
+        found = database.read(lambda c: query(c, model, 1, since=0, newest=newest, known=by)).result()
+        return [int(time) // SECOND for time in found.known]
+
+    assert known(2, None) == [30, 40]
+    assert known(2, 40) == [30, 40]
+    assert known(2, 30) == [20, 30, 40]  # what is known later takes no place of what is known
+    assert known(1, 5) == [10, 20, 30, 40]
+    assert known(9, 20) == [10, 20, 30, 40]
+
+
+def test_rows_stored_with_their_labels_are_found_without_looking_at_older_ones(
+    database: Database, catalogue: Catalogue, batch: Batch, truths: Truths, put: Put
+) -> None:
+    put(truths=[truths({"a": 1, "b": 0})])
+    put(batch({"x": [0.0] * 2}, ids=["k", "l"], outputs={"prediction": [0.5, 0.6]}), truths=[truths({"k": 1, "d": 1})])
+    model = catalogue.models["fraud"]
+    newest = database.read(lambda c: outcomes.extent(c, model, -1)).result().newest
+
+    def found(*, paired: bool) -> list[float]:
+        query = outcomes.labelled
+        entries = database.read(lambda c: query(c, model, 1, since=0, after=newest - 2, paired=paired)).result()
+        return sorted(entries.predictions.tolist())
+
+    assert found(paired=True) == [0.5]
+    assert found(paired=False) == [0.4, 0.5]  # a label that came later than its row

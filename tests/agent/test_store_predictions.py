@@ -117,15 +117,18 @@ def test_champion_is_who_made_the_newest_champion_row(
     assert champion(5 * DAY + 1) == champion(99 * DAY) == model.versions["new"]
 
 
-def test_first_rows_come_in_their_order(database: Database, catalogue: Catalogue, batch: Batch, put: Put) -> None:
+@pytest.mark.parametrize("rows", [20_000, 2000, 100])
+def test_first_rows_come_in_their_order(
+    database: Database, catalogue: Catalogue, batch: Batch, put: Put, rows: int
+) -> None:
     for start in range(0, 30_000, 3000):
         put(batch({"x": [float(i) for i in range(start, start + 3000)]}, start=SECOND + start))
     model = catalogue.models["fraud"]
     column = [model.columns["feature", "x"]]
 
-    found = database.read(lambda cursor: predictions.first_rows(cursor, model, 1, 20_000, column, 10**18)).result()
+    found = database.read(lambda cursor: predictions.first_rows(cursor, model, 1, rows, column, 10**18)).result()
 
-    assert found["n1"].tolist() == list(map(float, range(20_000)))
+    assert found["n1"].tolist() == list(map(float, range(rows)))
 
 
 def test_counts_and_bounds(database: Database, catalogue: Catalogue, batch: Batch, put: Put) -> None:

@@ -62,9 +62,10 @@ class Newest:
         return merge(self.layout, self.blocks)
 
     @cached_property
-    def rows(self) -> int:
-        """How many there are."""
-        return int(np.sum([block.seen for block in self.blocks], axis=0).max(initial=0)) if self.blocks else 0
+    def total(self) -> Array:
+        """int64 (coarse bins): of the whole window."""
+        found: Array = self.counts.sum(0)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def check_drift(
     detectors with a p-value.
     """
     coarse = reference.coarse
-    rows = newest.rows
+    rows = int(coarse.sums(newest.total).max(initial=0))
     unjudged = Step.unjudged(newest.block, newest.counts[-1], past.critical)
     if rows < settings.min_rows:
         reason = f"{rows} rows in the window, fewer than the {settings.min_rows} needed"
@@ -108,7 +109,7 @@ def check_drift(
         reason = f"no rows in the newest {NEWEST} of the window's {WINDOW} blocks"
         return _verdict(reference, Level.INSUFFICIENT_DATA, reason, newest.window, rows), unjudged
     null = nulls.of(rows, round(rows * NEWEST / WINDOW))
-    found = surprise(newest.counts.sum(0), part, newest.counts[-1], nulls.total, coarse, null, past, settings.margin)
+    found = surprise(newest.total, part, newest.counts[-1], nulls.total, coarse, null, past, settings.margin)
     measured: Mapping[str, Measurement] = {}
     if found.score >= 1 or not settings.brief:
         measured = measure_all(reference, newest.summary)
@@ -121,7 +122,7 @@ def check_drift(
         level = Level.INSUFFICIENT_DATA
     readings = _readings(reference, newest.summary, measured, found, level) if measured else []
     reason = _reason(reference, newest, measured, found, null, past, open_)
-    evidence = _histograms(reference, nulls.total, newest.counts.sum(0), found)
+    evidence = _histograms(reference, nulls.total, newest.total, found)
     verdict = replace(
         _verdict(reference, level, reason, newest.window, rows),
         readings=readings,
@@ -153,10 +154,7 @@ def _readings(
         readings.append(Reading(name, SURPRISE, moved, None, needed, n, own))
     for detector, said in measured.items():
         floor = DETECTORS[detector].floor
-        if said.fault:
-            failed = zip(names, rows, strict=True)
-            readings += [Reading(name, detector, math.nan, None, floor, n, Level.ERROR) for name, n in failed]
-            continue
+        readings += [Reading(names[i], detector, math.nan, None, floor, rows[i], Level.ERROR) for i in said.faults]
         told = ~np.isnan(said.statistic) if detector in ALWAYS else said.statistic >= floor
         statistics, chances = said.statistic.tolist(), said.p_value.tolist()
         for i in np.flatnonzero(told).tolist():
@@ -176,9 +174,11 @@ def _histograms(
 ) -> dict[str, dict[str, Sequence[str | float]]]:
     """What people would draw: of the most surprising columns, the shares of rows by coarse bin."""
     coarse = reference.coarse
+    if not (surprised := _surprised(found)):
+        return {}
     both = {"reference": coarse.shares(total), "window": coarse.shares(window)}
     shown: dict[str, dict[str, Sequence[str | float]]] = {}
-    for i in _surprised(found)[:SHOWN]:
+    for i in surprised[:SHOWN]:
         own = {name: [float(f"{share:.4g}") for share in shares[coarse.stretch(i)]] for name, shares in both.items()}
         shown[reference.columns[i].name] = {"bins": coarse.labels(i), **own}
     return shown
@@ -224,6 +224,8 @@ def tell(reference: Reference, summary: Summary, measured: Mapping[str, Measurem
         if lost and name == "point_mass":
             continue
         if measured[name].statistic[column] >= DETECTORS[name].floor:
+            if measured[name].faults:  # of other columns, and `explain` may look at all
+                return DETECTORS[name].explain(reference.only(column), summary.only(column, reference.layout), 0)
             return DETECTORS[name].explain(reference, summary, column)
     return "it moved away from the reference and from the recent past"
 

@@ -113,21 +113,22 @@ def rises(profiles: Sequence[LossProfile], evidence: Evidence, span: int, tolera
     3. the primary loss rose by 0.75 tol at least: a channel cannot act alone.
     """
     tolerances = {p.channel: max(0.01 if p.channel == BRIER else tolerance, 0.1 * p.mean) for p in profiles}
-    primary = profiles[0]
+    primary, lengths = profiles[0], _lengths(evidence.known, span)
     found = []
     for profile in profiles:
         tol = tolerances[profile.channel]
         recent = evidence.mean_loss(profile, SHORTEST) - profile.mean
         critical = float(special.stdtrit(profile.freedom, 1 - TAIL))
-        for rows in _lengths(evidence.known, span):
+        for rows in lengths:
             if rows < profile.batch:
                 continue
             mean = evidence.mean_loss(profile, rows)
             rise = mean - profile.mean
             score = (rise - tol / 2) / np.sqrt(profile.variance * (1 / rows + 1 / profile.rows))
+            if score < critical or rise < tol or recent < tol:
+                continue
             primary_rise = evidence.mean_loss(primary, rows) - primary.mean
-            holds = rise >= tol and recent >= tol and primary_rise >= 0.75 * tolerances[primary.channel]
-            if score >= critical and holds:
+            if primary_rise >= 0.75 * tolerances[primary.channel]:
                 found.append(Rise(profile.channel, rows, mean, profile.mean, tol, float(score), critical))
     return found
 

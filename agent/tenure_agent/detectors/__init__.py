@@ -31,15 +31,28 @@ DETECTORS: dict[str, Detector] = {detector.name: detector for detector in _ALL}
 def measure_all(
     reference: Reference, summary: Summary, detectors: dict[str, Detector] = DETECTORS
 ) -> dict[str, Measurement]:
-    """What each detector finds; one that raises measures nothing and says why, and takes no other with it."""
+    """What each detector finds; one that raises says of which columns and why, and takes no other with it."""
     found = {}
     for name, detector in detectors.items():
         try:
             found[name] = detector.measure(reference, summary)
-        except Exception as error:  # noqa: BLE001  # a fault of one detector is a finding about it
-            nothing = np.full(len(reference.layout), np.nan)
-            found[name] = Measurement(nothing, nothing, f"{type(error).__name__}: {error}")
+        except Exception:  # noqa: BLE001  # a fault of one detector is a finding about it
+            found[name] = _one_by_one(detector, reference, summary)
     return found
+
+
+def _one_by_one(detector: Detector, reference: Reference, summary: Summary) -> Measurement:
+    """Each column by itself: those at fault keep no other from being measured."""
+    statistic, p_value = np.full((2, len(reference.layout)), np.nan)
+    faults = {}
+    for column in range(len(reference.layout)):
+        try:
+            alone = detector.measure(reference.only(column), summary.only(column, reference.layout))
+        except Exception as error:  # noqa: BLE001
+            faults[column] = f"{type(error).__name__}: {error}"
+        else:
+            statistic[column], p_value[column] = alone.statistic[0], alone.p_value[0]
+    return Measurement(statistic, p_value, faults)
 
 
 __all__ = ["DETECTORS", "Detector", "Measurement", "measure_all"]

@@ -30,6 +30,8 @@ def chance_of_more(second: Array, m: Array, first: Array, n: Array) -> Array:
     31(3/4), 313-323.
     """
     a, b, n, m = (np.asarray(value, np.float64) for value in (first, second, n, m))
+    if not b.any():  # most often: no value is missing, none mistyped
+        return np.ones(np.broadcast_shapes(*(value.shape for value in (a, b, n, m))))
     with np.errstate(all="ignore"):
         pooled, unit = (a + b) / (n + m), 1 / n + 1 / m
         excess = b / m - a / n

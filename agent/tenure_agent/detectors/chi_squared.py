@@ -6,7 +6,7 @@ import numpy as np
 from scipy import special
 
 from tenure_agent.bins import Array
-from tenure_agent.detectors.detector import Detector, Measurement, measurement, percent
+from tenure_agent.detectors.detector import Detector, Measurement, measurement, nothing, percent
 from tenure_agent.detectors.pairs import Pair, pair_of_categories
 from tenure_agent.reference import Reference
 from tenure_agent.summary import Summary
@@ -45,6 +45,8 @@ def chi_squared(reference: Reference, summary: Summary) -> Measurement:
     ----------
     Cramér, H. (1946). Mathematical Methods of Statistics, chapters 21 and 30. Princeton University Press.
     """
+    if not len(reference.baseline.cells[0]):
+        return nothing(reference)
     merged = pair_of_categories(reference, summary)
     p_value = special.chdtrc(np.maximum(merged.bins - 1, 1), pearson(merged))
     measurable = (np.diff(merged.starts) > 0) & (merged.n > 0) & (merged.m > 0)

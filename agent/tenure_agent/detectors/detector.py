@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,12 +17,12 @@ class Measurement:
     """One detector on all columns of a reference; float64 arrays, NaN where a column cannot be measured.
 
     `statistic` is also the effect size. `p_value` is the chance of one as large had nothing changed and were rows
-    independent; NaN where the detector has none. `fault` says why a detector could measure nothing at all.
+    independent; NaN where the detector has none. `faults` says of which columns, by number, it failed, and why.
     """
 
     statistic: Array
     p_value: Array
-    fault: str = ""
+    faults: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,11 @@ def measurement(statistic: Array, p_value: Array, measurable: Array) -> Measurem
     """NaN in both where a column is not measurable or its statistic is not finite."""
     kept = measurable & np.isfinite(statistic)
     return Measurement(np.where(kept, statistic, np.nan), np.where(kept, p_value, np.nan))
+
+
+def nothing(reference: Reference) -> Measurement:
+    """No column can be measured."""
+    return Measurement(*np.full((2, len(reference.layout)), np.nan))
 
 
 def percent(share: float) -> str:

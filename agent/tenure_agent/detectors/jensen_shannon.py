@@ -43,7 +43,8 @@ def jensen_shannon(reference: Reference, summary: Summary) -> Measurement:
     Endres, D. and Schindelin, J. (2003). A new metric for probability distributions. The same, 49(7).
     """
     coarse = reference.coarse
-    statistic = distances(reference.baseline.coarse, coarse.counts(summary), coarse)
+    baseline = reference.baseline
+    statistic = distances(baseline.coarse, baseline.sample(summary).coarse, coarse)
     return measurement(statistic, np.full(len(coarse), np.nan), (reference.summary.seen > 0) & (summary.seen > 0))
 
 
@@ -59,10 +60,14 @@ def distances(first: Array, second: Array, coarse: Coarse) -> Array:
     -------
     float64 (…, columns) in [0, 1]; 0 where either has no rows.
     """
-    p, q = coarse.shares(first), coarse.shares(second)
+    return distances_of(coarse.shares(first), coarse.shares(second), coarse)
+
+
+def distances_of(p: Array, q: Array, coarse: Coarse) -> Array:
+    """`distances`, of shares; where there are no rows they are 0."""
     middle = (p + q) / 2
     bits = coarse.sums(_bits(p, middle) + _bits(q, middle)) / 2
-    both = (coarse.sums(first) > 0) & (coarse.sums(second) > 0)
+    both = (coarse.sums(p) > 0) & (coarse.sums(q) > 0)
     return np.where(both, np.sqrt(np.clip(bits, 0.0, 1.0)), 0.0)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from tenure_agent.baseline import running_shares
 from tenure_agent.detectors.detector import Detector, Measurement, measurement
 from tenure_agent.reference import Reference
 from tenure_agent.summary import Summary
@@ -45,7 +44,7 @@ def kolmogorov_smirnov(reference: Reference, summary: Summary) -> Measurement:
     Annals of Mathematical Statistics 19(2), 279-281.
     """
     n, m = reference.summary.rows.astype(float), summary.rows.astype(float)
-    gaps = np.abs(running_shares(reference.layout, summary.counts) - reference.baseline.reached)
+    gaps = np.abs(reference.baseline.sample(summary).reached - reference.baseline.reached)
     distance = np.maximum.reduceat(gaps, reference.baseline.first) if len(n) else n
     with np.errstate(divide="ignore", invalid="ignore"):
         p_value = special.kolmogorov(distance * np.sqrt(n * m / (n + m)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from tenure_agent.baseline import moments
 from tenure_agent.detectors.detector import Detector, Measurement, measurement
 from tenure_agent.reference import Reference
 from tenure_agent.summary import Summary
@@ -45,7 +44,7 @@ def mean_shift(reference: Reference, summary: Summary) -> Measurement:
     """
     baseline = reference.baseline
     n, m = reference.summary.finite.astype(float), summary.finite.astype(float)
-    mean, variance = moments(reference.layout, summary)
+    mean, variance = baseline.sample(summary).moments
     with np.errstate(all="ignore"):
         moved = mean - baseline.mean
         first, second = baseline.variance / n, np.where(m > 1, variance, baseline.variance) / m
@@ -57,7 +56,7 @@ def mean_shift(reference: Reference, summary: Summary) -> Measurement:
 
 def explain(reference: Reference, summary: Summary, column: int) -> str:
     """In words."""
-    before, now = reference.baseline.mean[column], moments(reference.layout, summary)[0][column]
+    before, now = reference.baseline.mean[column], reference.baseline.sample(summary).moments[0][column]
     sigmas = abs(now - before) / reference.baseline.std[column]
     return f"its mean is {now:.4g}, {before:.4g} in the reference ({sigmas:.1f} standard deviations)"
 

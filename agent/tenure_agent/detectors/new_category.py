@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tenure_agent.detectors.chances import chance_of_more
-from tenure_agent.detectors.detector import Detector, Measurement, measurement, percent
+from tenure_agent.detectors.detector import Detector, Measurement, measurement, nothing, percent
 from tenure_agent.reference import Reference
 from tenure_agent.summary import Summary
 
@@ -43,6 +43,8 @@ def new_category(reference: Reference, summary: Summary) -> Measurement:
     Good, I. (1953). The population frequencies of species and the estimation of population parameters. Biometrika
     40(3/4), 237-264.
     """
+    if reference.layout.ordered.all():
+        return nothing(reference)
     layout, other = reference.layout, reference.baseline.last
     first, n = reference.summary.counts[other], reference.summary.rows
     second, m = summary.counts[other], summary.rows

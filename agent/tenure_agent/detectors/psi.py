@@ -50,8 +50,10 @@ def population_stability_index(reference: Reference, summary: Summary) -> Measur
     Yurdakul, B. (2018). Statistical properties of population stability index. Western Michigan University.
     """
     pair = present(reference, summary)
-    ordered, every = reference.layout.ordered, np.zeros(len(reference.layout), bool)
-    p_value = np.where(ordered, _chance(merge_small(pair, every)), _chance(pair_of_categories(reference, summary)))
+    ordered = reference.layout.ordered
+    p_value = _chance(merge_small(pair, np.zeros(len(ordered), bool)))
+    if not ordered.all():
+        p_value = np.where(ordered, p_value, _chance(pair_of_categories(reference, summary)))
     return measurement(divergence(pair), p_value, (pair.n > 0) & (pair.m > 0))
 
 
@@ -63,7 +65,7 @@ def _chance(merged: Pair) -> Array:
 
 def present(reference: Reference, summary: Summary) -> Pair:
     """Both over the coarse bins, without what is missing."""
-    first, second = reference.baseline.coarse.copy(), reference.coarse.counts(summary)
+    first, second = reference.baseline.coarse.copy(), reference.baseline.sample(summary).coarse.copy()
     first[reference.coarse.missing] = second[reference.coarse.missing] = 0
     return pair_of(first, second, reference.coarse.starts)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tenure_agent.baseline import moments, reached_octaves
+from tenure_agent.baseline import reached_octaves
 from tenure_agent.bins import Array
 from tenure_agent.detectors.detector import Detector, Measurement, measurement
 from tenure_agent.reference import Reference
@@ -108,7 +108,7 @@ def _fitting(reference: Reference, summary: Summary, column: int, reached: Array
     rows = 1 / int(reference.summary.finite[column]) + 1 / int(summary.finite[column])
     most = min(ALIKE + math.sqrt(rows), float(np.abs(reached - before).max()) / 3)
     centre, deviation = float(reference.baseline.mean[column]), float(reference.baseline.std[column])
-    mean, variance = (float(found[column]) for found in moments(reference.layout, summary))
+    mean, variance = (float(found[column]) for found in reference.baseline.sample(summary).moments)
     narrow = float(np.diff(before, prepend=0.0).max()) > NARROW
 
     def plausible(tried: Map) -> bool:

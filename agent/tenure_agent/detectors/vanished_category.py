@@ -6,7 +6,7 @@ import numpy as np
 from scipy import special
 
 from tenure_agent.bins import Array
-from tenure_agent.detectors.detector import Detector, Measurement, measurement, percent
+from tenure_agent.detectors.detector import Detector, Measurement, measurement, nothing, percent
 from tenure_agent.reference import Reference
 from tenure_agent.summary import Summary
 
@@ -45,6 +45,8 @@ def vanished_category(reference: Reference, summary: Summary) -> Measurement:
     Good, I. (1953). The population frequencies of species and the estimation of population parameters. Biometrika
     40(3/4), 237-264.
     """
+    if reference.layout.ordered.all():
+        return nothing(reference)
     layout = reference.layout
     n, m = reference.summary.rows.astype(float), summary.rows.astype(float)
     gone, column = _gone(reference, summary)

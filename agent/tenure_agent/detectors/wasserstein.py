@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from tenure_agent.baseline import moments, running_shares
 from tenure_agent.bins import Array
 from tenure_agent.detectors.detector import Detector, Measurement, measurement
 from tenure_agent.reference import Reference
@@ -51,12 +50,12 @@ def wasserstein(reference: Reference, summary: Summary) -> Measurement:
     layout, baseline = reference.layout, reference.baseline
     if not len(layout):
         return Measurement(np.empty(0), np.empty(0))
-    gaps = running_shares(layout, summary.counts, summary.below, summary.above) - baseline.reached_finite
+    gaps = baseline.sample(summary).reached_finite - baseline.reached_finite
     with np.errstate(all="ignore"):
         areas = gaps * baseline.spacing
         inside = np.add.reduceat(np.abs(areas), baseline.first)
         signed = np.add.reduceat(areas, baseline.first)
-        moved = moments(layout, summary)[0] - baseline.mean
+        moved = baseline.sample(summary).moments[0] - baseline.mean
         distance = (inside + _outside(reference, summary, moved + signed)) / baseline.std
     return measurement(distance, np.full(len(layout), np.nan), layout.ordered & (summary.finite > 0))
 

@@ -149,11 +149,11 @@ class Database:
 
     async def async_write(self, work: Callable[[Cursor], T], *, into_floor: bool = False) -> T:
         """`write` for the event loop."""
-        return await asyncio.wrap_future(self.write(work, into_floor=into_floor))
+        return await _awaited(self.write(work, into_floor=into_floor))
 
     async def async_read(self, work: Callable[[Cursor], T]) -> T:
         """`read` for the event loop."""
-        return await asyncio.wrap_future(self.read(work))
+        return await _awaited(self.read(work))
 
     def _transact(self, work: Callable[[Cursor], T]) -> T:
         generation = self._connection.generation
@@ -267,10 +267,14 @@ class Database:
         self._writer.shutdown()
         self._readers.shutdown()
         self._asker.shutdown()
-        if self._lost is None:
+        if self._lost is None and self.path != IN_MEMORY:
             self._checkpoint()
         self._connection.close()
         os.close(self._lock_file)
+
+
+async def _awaited(future: Future[T]) -> T:
+    return future.result() if future.done() else await asyncio.wrap_future(future)
 
 
 def _called(work: Callable[[Cursor], T], cursor: Cursor) -> T:

@@ -50,6 +50,8 @@ class History:
         How many rows are traffic, and how many of those have a label.
     first, last
         Event times of the first and the last live row.
+    distinct
+        Whether no two live rows share an id, shadows of a champion's row apart: then each label belongs to its own row.
     """
 
     path: Path
@@ -60,6 +62,7 @@ class History:
     labels: int
     first: int
     last: int
+    distinct: bool
 
 
 def sorted_history(data: Path, names: Mapping[str, str], label_delay: int, folder: Path, memory: int) -> History:
@@ -113,9 +116,12 @@ def _sorted(
         if name in found
     ]
     file = folder / "history.parquet"
+    ordered = f"FROM (SELECT {_moment(plain['time'])} AS own, lag(own) OVER () AS before FROM given)"
+    [as_it_is] = one(connection.execute(f"SELECT coalesce(bool_and(own >= before), true) {ordered}"))
+    order = "" if as_it_is else f" ORDER BY 1, {quoted(_NUMBER)}"
     connection.execute(
         f"COPY (SELECT {', '.join(_chosen(plain, types, found, columns, label_delay))} "
-        f"FROM (SELECT *, row_number() OVER () AS {quoted(_NUMBER)} FROM given) ORDER BY 1, {quoted(_NUMBER)}) "
+        f"FROM (SELECT *, row_number() OVER () AS {quoted(_NUMBER)} FROM given){order}) "
         f"TO {literal(str(file))} (FORMAT parquet, COMPRESSION uncompressed, ROW_GROUP_SIZE {ROW_GROUP})"
     )
     connection.execute(f"CREATE VIEW sorted AS SELECT * FROM read_parquet({literal(str(file))})")
@@ -126,6 +132,8 @@ def _sorted(
             "FROM sorted WHERE NOT reference"
         )
     )
+    ids = f"SELECT count(*) = count(DISTINCT hash(id)) FROM sorted WHERE NOT reference AND role != {ROLES.index('shadow')}"
+    [distinct] = one(connection.execute(ids)) if "id" in plain else [True]
     versions = connection.execute("SELECT version, bool_or(reference) FROM sorted GROUP BY 1 ORDER BY min(time), 1")
     appeared = versions.fetchall()
     if not live:
@@ -140,6 +148,7 @@ def _sorted(
         int(labels),
         int(first),
         int(last),
+        bool(distinct),
     )
 
 
@@ -177,6 +186,8 @@ def _check(connection: duckdb.DuckDBPyConnection, plain: Mapping[str, str], type
 
 
 def _refuse(connection: duckdb.DuckDBPyConnection, name: str, column: str, wrong: str, remedy: str) -> None:
+    if not one(connection.execute(f"SELECT count(*) FROM given WHERE {wrong}"))[0]:
+        return  # most often: to number all rows takes long
     query = (
         f"SELECT number, value FROM (SELECT row_number() OVER () AS number, CAST({column} AS VARCHAR) AS value, {wrong} "
         "AS wrong FROM given) WHERE wrong LIMIT 1"
@@ -194,10 +205,8 @@ def _chosen(
     label_delay: int,
 ) -> list[str]:
     """What the sorted file holds."""
-    time = f"epoch_us(CAST({plain['time']} AS TIMESTAMPTZ))"
-    known = (
-        f"epoch_us(CAST({plain['label_time']} AS TIMESTAMPTZ))" if "label_time" in plain else f"{time} + {label_delay}"
-    )
+    time = _moment(plain["time"])
+    known = _moment(plain["label_time"]) if "label_time" in plain else f"{time} + {label_delay}"
     role = " ".join(f"WHEN {literal(role)} THEN {i}" for i, role in enumerate(ROLES))
     label = plain.get("label")
     text = label is not None and _kind(types[found["label"]]) == "TEXT"
@@ -230,9 +239,13 @@ def _kind(type_: str) -> str:
     return "NUMBER" if type_.removeprefix("U").startswith(NUMBERS) else "TEXT"
 
 
+def _moment(column: str) -> str:
+    return f"epoch_us(CAST({column} AS TIMESTAMPTZ))"
+
+
 def _value(column: str, kind: str) -> str:
     if kind == "DATETIME":
-        return f"CAST(epoch_us(CAST({column} AS TIMESTAMPTZ)) AS DOUBLE)"
+        return f"CAST({_moment(column)} AS DOUBLE)"
     if kind == "TEXT":
         return f"CAST({column} AS VARCHAR)"
     return f"nullif(CAST({column} AS DOUBLE), 'nan'::DOUBLE)"

@@ -79,7 +79,9 @@ def labelled(
     since: int,
     after: int = -1,
     newest: int | None = None,
+    known: int | None = None,
     role: int = CHAMPION,
+    paired: bool = False,
 ) -> Labelled:
     """Labelled predictions of a version that later ingest numbers have brought, be it the row or its label.
 
@@ -90,7 +92,11 @@ def labelled(
     after
         An ingest number; -1: all there are.
     newest
-        At most so many, counted back from the label known last; None: all.
+        At most so many, counted back from the label known last by `known`; what is known later besides. None: all.
+    known
+        Event time; None: the end of time.
+    paired
+        Every row and its labels came under one ingest number: older ones need not be gone through for each other.
 
     Returns
     -------
@@ -105,22 +111,25 @@ def labelled(
     made = f"r.version = {version:d} AND r.role = {role:d} AND r.time >= {since:d}"
     chosen = f"{label} AS label, greatest(o.time, r.time) AS known, r.time, hash(o.id, r.time) AS ids, o.batch"
     told = f"SELECT * FROM outcomes WHERE model = {model.number} AND time >= {since:d} AND batch"
+    own = f" AND r.batch > {after:d}" if paired else ""
     query = (
         f"WITH o AS MATERIALIZED ({told} > {after:d}), found AS ("
-        f"SELECT r.{stored} AS p, {chosen} FROM {model.table} r JOIN o ON o.id = r.id WHERE {made} UNION ALL "
+        f"SELECT r.{stored} AS p, {chosen} FROM {model.table} r JOIN o ON o.id = r.id WHERE {made}{own} UNION ALL "
         f"SELECT r.{slim}, {chosen} FROM pending r JOIN o ON md5_number(o.id) = r.id "
         f"WHERE r.model = {model.number} AND {made}"
     )
-    if after >= 0:
+    if after >= 0 and not paired:
         query += (
             f" UNION ALL SELECT r.{stored}, {chosen} FROM (SELECT * FROM {model.table} WHERE batch > {after:d}) r "
             f"JOIN ({told} <= {after:d}) o ON o.id = r.id WHERE {made}"
         )
-    query += (
-        ") SELECT p, label, known, time, ids FROM (FROM found WHERE p IS NOT NULL AND label IS NOT NULL "
-        "ORDER BY known DESC LIMIT ?) ORDER BY batch"
-    )
-    found = filled(cursor.execute(query, [newest]).fetchnumpy())
+    query += "), whole AS MATERIALIZED (FROM found WHERE p IS NOT NULL AND label IS NOT NULL) "
+    kept = "FROM whole"
+    if newest is not None:
+        late = "false" if known is None else f"known > {known:d}"
+        kept = f"(FROM whole WHERE NOT ({late}) ORDER BY known DESC LIMIT {newest:d}) UNION ALL FROM whole WHERE {late}"
+    query += f"SELECT p, label, known, time, ids FROM ({kept}) ORDER BY batch"
+    found = filled(cursor.execute(query).fetchnumpy())
     return Labelled(found["p"], found["label"], found["known"], found["time"], found["ids"]).in_order()
 
 

@@ -131,7 +131,10 @@ def first_rows(
 ) -> dict[str, Array]:
     """The first champion rows of a version, in the order they came, with event time before `before`."""
     names = ["time", *(name for column in columns for name in stored_names(column))]
-    query = f"SELECT {', '.join(names)} FROM {model.table} WHERE version = ? AND role = ? AND time < ? ORDER BY batch LIMIT ?"
+    query = (
+        f"SELECT {', '.join(names)} FROM {model.table} WHERE version = ? AND role = ? AND time < ? "
+        "ORDER BY batch, rowid LIMIT ?"  # of equals, the first few would come in any order
+    )
     return filled(cursor.execute(query, [version, CHAMPION, before, limit]).fetchnumpy())
 
 
