@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +18,8 @@ from tenure_agent.tally import summarise
 
 MAX_BLOCKS, MIN_BLOCK_ROWS = 256, 20
 AT_ONCE = 16  # blocks in memory
+SAMPLE, STRETCH = 200_000, 64  # rows that bins are chosen by, in stretches of so many
+Key = tuple[str, str]
 
 
 class Source(Protocol):
@@ -30,10 +32,10 @@ class Source(Protocol):
     @property
     def rows(self) -> int: ...
 
-    def sample(self) -> Mapping[tuple[str, str], Array]:
+    def sample(self) -> Mapping[Key, Array]:
         """All rows, or enough of them, spread evenly, to choose bins by."""
 
-    def chunks(self, wanted: Collection[tuple[str, str]]) -> Iterator[Mapping[tuple[str, str], Array]]:
+    def chunks(self, wanted: Collection[Key]) -> Iterator[Mapping[Key, Array]]:
         """All rows in order; no other columns than the wanted ones are needed."""
 
 
@@ -41,17 +43,35 @@ class Source(Protocol):
 class Rows:
     """Whole columns in memory."""
 
-    columns: Mapping[tuple[str, str], Array]
+    columns: Mapping[Key, Array]
 
     @property
     def rows(self) -> int:
         return max((len(values) for values in self.columns.values()), default=0)
 
-    def sample(self) -> Mapping[tuple[str, str], Array]:
+    def sample(self) -> Mapping[Key, Array]:
         return self.columns
 
-    def chunks(self, wanted: Collection[tuple[str, str]]) -> Iterator[Mapping[tuple[str, str], Array]]:
+    def chunks(self, wanted: Collection[Key]) -> Iterator[Mapping[Key, Array]]:
         yield {key: values for key, values in self.columns.items() if key in wanted}
+
+
+class Lazy(Mapping[Key, Array]):
+    """Columns that are read when they are asked for, and not kept."""
+
+    def __init__(self, keys: Sequence[Key], read: Callable[[Key], Array]) -> None:
+        self._keys, self._get = tuple(keys), read
+
+    def __getitem__(self, key: Key) -> Array:
+        if key not in self._keys:
+            raise KeyError(key)
+        return self._get(key)
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
 
 
 def build_reference(

@@ -237,8 +237,7 @@ class Reviewer:
         if broken:
             return plain(Level.ERROR, f"the check failed: {broken}")
         if reference is None:
-            needed = self._config.model(model.name).reference.first_rows
-            return plain(Level.INSUFFICIENT_DATA, f"no reference yet: it is taken from the first {needed:,} rows")
+            return plain(Level.INSUFFICIENT_DATA, self.profiles.awaited(model, version))
         try:
             newest = self._evidence.newest(model, version)
             judged = await self.profiles.judge(model, version, reference, now, newest)
