@@ -1,4 +1,4 @@
-"""References from rows: gone through three times, never held whole."""
+"""References from rows: gone through a few times, never held whole."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from tenure_agent.bins import Array, Layout, build_column
 from tenure_agent.coarse import Coarse
+from tenure_agent.covariance import fit
 from tenure_agent.discretion import discreet
 from tenure_agent.losses import LossProfile
 from tenure_agent.reference import Reference
@@ -85,7 +86,7 @@ def build_reference(
     span: tuple[int, int] = (0, 0),
     notices: Sequence[str] = (),
 ) -> Reference:
-    """A reference from rows, gone through three times: for the bins, for the counts, for the blocks.
+    """A reference from rows, gone through for the bins, for the counts, for the blocks, and twice for what goes together.
 
     Parameters
     ----------
@@ -112,8 +113,20 @@ def build_reference(
     blocks = np.zeros((n, int(coarse.starts[-1])), np.int64)
     for block, found in _parts(layout, source, n) if n else ():
         blocks[block] += coarse.counts(found)
+    covariance = fit(layout, summary, source.chunks, source.rows, n)
     shown = discreet(layout, summary)
-    return Reference(model, version, layout.columns, shown, blocks, span, tuple(losses), told, tuple(noticed))
+    return Reference(
+        model,
+        version,
+        layout.columns,
+        shown,
+        blocks,
+        span,
+        tuple(losses),
+        told,
+        tuple(noticed),
+        covariance=covariance,
+    )
 
 
 def _parts(layout: Layout, source: Source, blocks: int) -> Iterator[tuple[int, Summary]]:
