@@ -45,7 +45,7 @@ class LiveRows:
 
     def _sampled(self, key: Key) -> Array:
         column, every = self._columns[key], -(-self.rows // SAMPLE)
-        rows = self._ask(lambda cursor: stretches.sample(cursor, self._model, self._stretch, column, every, STRETCH))
+        rows = self._ask(lambda cursor: stretches.sample(cursor, self._model, self._stretch, [column], every, STRETCH))
         values = read_column(column, rows)
         self._kinds[key] = CATEGORICAL if values.dtype.kind == "O" else NUMERIC
         return values

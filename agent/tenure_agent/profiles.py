@@ -63,7 +63,7 @@ class Profiles:
         self._config = config
         self._clock = clock
         self._replay = replay
-        self._settle = SETTLE if config.clock == "wall" else 0
+        self.settle = SETTLE if config.clock == "wall" else 0
         self._known: dict[tuple[int, int], Reference] = {}
         self._awaited: dict[tuple[int, int], str] = {}
         self._tracks: dict[tuple[int, int], Track] = {}
@@ -103,7 +103,7 @@ class Profiles:
     async def _gathered(self, model: Model, version: int, now: int) -> Reference | None:
         """A reference from live rows, piece by piece; None while they are not there."""
         config, size = self._config.model(model.name), self._config.store.max_size
-        seen = now if config.reference.first_rows is not None else now - self._settle
+        seen = now if config.reference.first_rows is not None else now - self.settle
         found = await self._database.async_read(
             lambda cursor: gather(cursor, model, version, config.reference, seen, size)
         )
@@ -160,7 +160,7 @@ class Profiles:
         window = dt.timedelta(microseconds=track.length * WINDOW)
         _, needed = wanted_rows(drift.min_rows, reference.rows)
         settings = Settings(needed, margin_of(drift.false_alarms.windows(window)), self._replay)
-        done = await self._apart(lambda: list(track.judge(now - self._settle, settings)))
+        done = await self._apart(lambda: list(track.judge(now - self.settle, settings)))
         steps = [step for _, step in done]
         if steps and not self._replay:
             await self._database.async_write(

@@ -29,6 +29,7 @@ from tenure_agent.scheduler import schedule_due
 from tenure_agent.store import Database, decisions, outcomes, predictions, verdicts
 from tenure_agent.store.catalogue import Catalogue, Model
 from tenure_agent.store.database import Cursor
+from tenure_agent.together import Together
 from tenure_agent.units import in_micros
 
 logger = logging.getLogger(__name__)
@@ -102,6 +103,7 @@ class Reviewer:
         self._evidence = Labels()
         self._only: dict[int, int] = {}  # what was found to be in service when last looked, by model
         self.profiles = Profiles(database, config, clock, replay=replay)
+        self._together = Together(database, config, self.profiles.settle)
 
     async def review(self, name: str, now: int) -> Review | None:
         """Check a model at an event time; keep the verdicts and the decision they lead to. None: nothing is served yet."""
@@ -136,6 +138,7 @@ class Reviewer:
         before = self._said.get((model.number, version))
         judged = await self._drift(model, version, reference, now, broken)
         drift = judged[-1]
+        together = await self._together.look(model, version, reference, now)
         performance, performance_alone, emergency = self._appraiser.appraise(model, version, reference, labelled, now)
         decision = None
         retrain = config.retrain
@@ -157,6 +160,7 @@ class Reviewer:
             )
             decision = decide(situation)
         news = [(verdict, verdict.level) for verdict in judged if verdict is not before]
+        news += [(verdict, verdict.level) for verdict in together]
         said = [*news, (performance, performance_alone)]
         kept = [pair for pair in said if pair[0].level in ALARMING] if self._replay else said
         if kept or decision is not None:

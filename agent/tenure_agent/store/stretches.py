@@ -142,9 +142,10 @@ def read(cursor: Cursor, model: Model, piece: Stretch, columns: Sequence[Column]
 
 
 def sample(
-    cursor: Cursor, model: Model, stretch: Stretch, column: Column, every: int, neighbours: int
+    cursor: Cursor, model: Model, stretch: Stretch, columns: Sequence[Column], every: int, neighbours: int
 ) -> dict[str, Array]:
-    """One column of one in `every` runs of neighbouring rows, spread by chance but the same each time."""
+    """Columns of one in `every` runs of neighbouring rows, spread by chance but the same each time."""
     some = f"hash(rowid // {neighbours:d}) % {every:d} = 0" if every > 1 else "true"
-    query = f"SELECT {', '.join(stored_names(column))} FROM {model.table} WHERE {OF} AND {some} LIMIT ?"
+    names = ", ".join(name for column in columns for name in stored_names(column))
+    query = f"SELECT {names} FROM {model.table} WHERE {OF} AND {some} LIMIT ?"
     return filled(cursor.execute(query, [*stretch.values, stretch.rows]).fetchnumpy())
