@@ -25,7 +25,7 @@ from tenure_agent.builder import Rows, build_reference
 from tenure_agent.chronicle import Chronicle, Episode
 from tenure_agent.config import Config, ControlConfig
 from tenure_agent.metrics import Metrics
-from tenure_agent.model_config import DriftConfig, ModelConfig
+from tenure_agent.model_config import DriftConfig, ModelConfig, ReferenceConfig
 from tenure_agent.records import Decision, micros, moment
 from tenure_agent.reference import Reference
 from tenure_agent.review import Reviewer
@@ -34,6 +34,7 @@ from tenure_agent.store import Database, references, replay
 from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.history import History
+from tenure_agent.store.stretches import MOST
 from tenure_agent.stored_rows import declared_columns
 from tenure_agent.units import in_micros
 
@@ -167,11 +168,19 @@ class Backtest:
     def _block(self, model: ModelConfig, reference: Reference | None) -> dt.timedelta:
         """The length of a block, as far as it can be told before the first row."""
         rows, span = (0, 0) if reference is None else (reference.rows, reference.span[1] - reference.span[0])
-        size = rows or model.reference.first_rows
+        size = rows
         if not span:
-            ahead = model.reference.first_rows if reference is None else model.drift.min_rows
-            rows, span = self._database.read(lambda cursor: replay.extent(cursor, self._history, ahead)).result()
-        return dt.timedelta(microseconds=block_length(model.drift, size, rows, span))
+            ahead, end = (model.drift.min_rows, MOST) if rows else self._live(model.reference)
+            rows, span = self._database.read(lambda cursor: replay.extent(cursor, self._history, ahead, end)).result()
+        return dt.timedelta(microseconds=block_length(model.drift, size or rows, rows, span))
+
+    def _live(self, reference: ReferenceConfig) -> tuple[int, int]:
+        """How many live rows a reference is taken from at most, and the event time before which they are."""
+        if reference.first is not None:
+            return MOST, self._history.first + in_micros(reference.first)
+        if reference.until is not None:
+            return MOST, micros(reference.until)
+        return reference.first_rows or 0, MOST
 
 
 def _overridden(model: ModelConfig, overrides: Overrides, *, marked: bool) -> ModelConfig:

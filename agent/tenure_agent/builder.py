@@ -1,8 +1,8 @@
-"""References from rows: gone through three times, never held whole."""
+"""References from rows: gone through a few times, never held whole."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from tenure_agent.bins import Array, Layout, build_column
 from tenure_agent.coarse import Coarse
+from tenure_agent.covariance import fit
 from tenure_agent.discretion import discreet
 from tenure_agent.losses import LossProfile
 from tenure_agent.reference import Reference
@@ -18,6 +19,8 @@ from tenure_agent.tally import summarise
 
 MAX_BLOCKS, MIN_BLOCK_ROWS = 256, 20
 AT_ONCE = 16  # blocks in memory
+SAMPLE, STRETCH = 200_000, 64  # rows that bins are chosen by, in stretches of so many
+Key = tuple[str, str]
 
 
 class Source(Protocol):
@@ -30,10 +33,10 @@ class Source(Protocol):
     @property
     def rows(self) -> int: ...
 
-    def sample(self) -> Mapping[tuple[str, str], Array]:
+    def sample(self) -> Mapping[Key, Array]:
         """All rows, or enough of them, spread evenly, to choose bins by."""
 
-    def chunks(self, wanted: Collection[tuple[str, str]]) -> Iterator[Mapping[tuple[str, str], Array]]:
+    def chunks(self, wanted: Collection[Key]) -> Iterator[Mapping[Key, Array]]:
         """All rows in order; no other columns than the wanted ones are needed."""
 
 
@@ -41,17 +44,35 @@ class Source(Protocol):
 class Rows:
     """Whole columns in memory."""
 
-    columns: Mapping[tuple[str, str], Array]
+    columns: Mapping[Key, Array]
 
     @property
     def rows(self) -> int:
         return max((len(values) for values in self.columns.values()), default=0)
 
-    def sample(self) -> Mapping[tuple[str, str], Array]:
+    def sample(self) -> Mapping[Key, Array]:
         return self.columns
 
-    def chunks(self, wanted: Collection[tuple[str, str]]) -> Iterator[Mapping[tuple[str, str], Array]]:
+    def chunks(self, wanted: Collection[Key]) -> Iterator[Mapping[Key, Array]]:
         yield {key: values for key, values in self.columns.items() if key in wanted}
+
+
+class Lazy(Mapping[Key, Array]):
+    """Columns that are read when they are asked for, and not kept."""
+
+    def __init__(self, keys: Sequence[Key], read: Callable[[Key], Array]) -> None:
+        self._keys, self._get = tuple(keys), read
+
+    def __getitem__(self, key: Key) -> Array:
+        if key not in self._keys:
+            raise KeyError(key)
+        return self._get(key)
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
 
 
 def build_reference(
@@ -65,7 +86,7 @@ def build_reference(
     span: tuple[int, int] = (0, 0),
     notices: Sequence[str] = (),
 ) -> Reference:
-    """A reference from rows, gone through three times: for the bins, for the counts, for the blocks.
+    """A reference from rows, gone through for the bins, for the counts, for the blocks, and twice for what goes together.
 
     Parameters
     ----------
@@ -92,8 +113,20 @@ def build_reference(
     blocks = np.zeros((n, int(coarse.starts[-1])), np.int64)
     for block, found in _parts(layout, source, n) if n else ():
         blocks[block] += coarse.counts(found)
+    covariance = fit(layout, summary, source.chunks, source.rows, n)
     shown = discreet(layout, summary)
-    return Reference(model, version, layout.columns, shown, blocks, span, tuple(losses), told, tuple(noticed))
+    return Reference(
+        model,
+        version,
+        layout.columns,
+        shown,
+        blocks,
+        span,
+        tuple(losses),
+        told,
+        tuple(noticed),
+        covariance=covariance,
+    )
 
 
 def _parts(layout: Layout, source: Source, blocks: int) -> Iterator[tuple[int, Summary]]:

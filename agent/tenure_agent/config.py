@@ -208,11 +208,18 @@ class Config(Section):
         store = info.data.get("store")  # not there when it has faults of its own
         found = []
         for name, model in (value or {"*": ModelConfig()}).items():
-            every = model.drift.every
-            if store is not None and every > store.retain:
-                told = f"{show_duration(every)} is longer than store.retain, {show_duration(store.retain)}"
-                remedy = f"store.retain: {show_duration(2 * every)}, as rows would be gone before a check reads them"
-                found.append(Fault(f"models.{name}.drift.every", told, remedy))
+            for key, every in (("every", model.drift.every), ("multivariate", model.drift.multivariate)):
+                if store is not None and every is not None and every > store.retain:
+                    told = f"{show_duration(every)} is longer than store.retain, {show_duration(store.retain)}"
+                    remedy = (
+                        f"store.retain: {show_duration(2 * every)}, as rows would be gone before a check reads them"
+                    )
+                    found.append(Fault(f"models.{name}.drift.{key}", told, remedy))
+            span = model.reference.span
+            if store is not None and span is not None and span[1] > store.retain:
+                told = f"{show_duration(span[1])} of rows is longer than store.retain, {show_duration(store.retain)}"
+                remedy = f"store.retain: {show_duration(span[1])}, as rows would be gone before all of them are there"
+                found.append(Fault(f"models.{name}.reference.{span[0]}", told, remedy))
         if found:
             raise Misfits(found)
         return value

@@ -12,15 +12,13 @@ import numpy as np
 
 from tenure.errors import SettingError
 from tenure_agent.bins import BOOLEAN, NUMERIC, PRIVATE, Array
+from tenure_agent.builder import SAMPLE, STRETCH, Key, Lazy
 from tenure_agent.filetypes import TEXT, DatasetUnreadable, micros, relation, staged_type, unreadable
 from tenure_agent.quoting import quoted
 from tenure_agent.roles import BOOKKEEPING, OUTPUTS, Roles
 
-Key = tuple[str, str]
-
 LABEL = ("label", "label")
 CELLS = 1_000_000  # of a chunk
-SAMPLE, STRETCH = 200_000, 64  # rows, in stretches of so many
 MEMORY = "160MiB"  # of the database; numpy's copies come on top
 
 
@@ -194,7 +192,7 @@ class Table:
         """Up to 200,000 rows of some columns (of all there are), in order, in stretches of so many rows, spread evenly."""
         every = -(-self.rows // SAMPLE)
         where = f"(rowid // {stretch}) % {every} = 0"
-        return _Lazy([key for key in keys if key in self._columns], lambda key: self._read([key], where)[key])
+        return Lazy([key for key in keys if key in self._columns], lambda key: self._read([key], where)[key])
 
     def chunks(self, wanted: Collection[Key]) -> Iterator[Mapping[Key, Array]]:
         """All rows in order, of the wanted columns."""
@@ -237,24 +235,6 @@ class Table:
                 thread.join(0.05)
         if failure:
             raise failure[0]
-
-
-class _Lazy(Mapping[Key, Array]):
-    """Columns that are read when they are asked for, and not kept."""
-
-    def __init__(self, keys: Sequence[Key], read: Callable[[Key], Array]) -> None:
-        self._keys, self._get = tuple(keys), read
-
-    def __getitem__(self, key: Key) -> Array:
-        if key not in self._keys:
-            raise KeyError(key)
-        return self._get(key)
-
-    def __iter__(self) -> Iterator[Key]:
-        return iter(self._keys)
-
-    def __len__(self) -> int:
-        return len(self._keys)
 
 
 def _plain(values: Any) -> Array:

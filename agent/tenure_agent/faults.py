@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -68,7 +69,8 @@ def _fault(found: Any, root: type[BaseModel]) -> Fault:
         remedy = str(found["msg"]).removeprefix("Input should be ")
     if isinstance(value, Mapping | BaseModel):
         return Fault(path, "", remedy)
-    shown = "the value" if str(location[-1]).endswith("url") else f"{value!r:.200}"  # a URL may hold a password
+    told = str(value) if isinstance(value, date) else f"{value!r:.200}"
+    shown = "the value" if str(location[-1]).endswith("url") else told  # a URL may hold a password
     return Fault(path, f"{shown} cannot be used", remedy)
 
 

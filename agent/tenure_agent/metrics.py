@@ -6,12 +6,13 @@ import math
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from tenure_agent.records import SCORE, SURPRISE, Decision, Level, Verdict
+from tenure_agent.records import ERROR, REFERENCE_ERROR, SCORE, SURPRISE, Decision, Level, Verdict
 
 MAX_SERIES_NAMES = 200
 MAX_LABEL = 256
 LEVELS = {Level.OK: 0, Level.WARNING: 1, Level.CRITICAL: 2, Level.INSUFFICIENT_DATA: -1, Level.ERROR: -2}
 MODEL = ("model", "version")
+RECONSTRUCTED = {ERROR: "window", REFERENCE_ERROR: "reference"}
 
 
 class Metrics:
@@ -81,6 +82,12 @@ class Metrics:
             *MODEL,
             "column",
         )
+        self.reconstruction = gauge(
+            "reconstruction_error",
+            "What few components leave of a row: in the window, and the reference.",
+            *MODEL,
+            "of",
+        )
         self.missing = gauge("missing_ratio", "Share of rows without a value in the last window.", *MODEL, "column")
         self.performance = gauge("performance", "A quality metric over the last window.", *MODEL, "metric")
         self.labels = gauge("labelled_predictions", "Labelled predictions at hand for the last check.", *MODEL)
@@ -135,8 +142,12 @@ class Metrics:
         self._read[key] = read or self._read.get(key, set())
         for name, value in verdict.measures.items():
             if math.isfinite(value):
-                gauge = self.score.labels(*labels) if name == SCORE else self.performance.labels(*labels, name)
-                gauge.set(value)
+                if name == SCORE:
+                    self.score.labels(*labels).set(value)
+                elif name in RECONSTRUCTED:
+                    self.reconstruction.labels(*labels, RECONSTRUCTED[name]).set(value)
+                else:
+                    self.performance.labels(*labels, name).set(value)
 
     def show_missing(self, model: str, version: str, column: str, share: float) -> None:
         self.missing.labels(*self.known(model, version), self._capped("column", column)).set(share)

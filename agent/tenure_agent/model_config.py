@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from apscheduler.triggers.cron import CronTrigger
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from tenure_agent.units import Duration, Often, Rate
+from tenure_agent.units import Duration, Moment, Often, Rate, show_moment
 
 METRICS = {
     "binary": ("accuracy", "precision", "recall", "f1", "auc_roc", "brier"),
@@ -19,17 +19,75 @@ METRICS = {
     "regression": ("mae", "rmse"),
 }
 MOST_SEGMENTS = 8
+FIRST_ROWS = 5000
 
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def over_zero(value: timedelta | None) -> timedelta | None:
+    """
+    Raises
+    ------
+    ValueError
+        No time at all.
+    """
+    if value == timedelta(0):
+        raise ValueError("a duration over 0")
+    return value
+
+
 class ReferenceConfig(Section):
-    """Where a version's reference comes from: a file, or its own first live rows."""
+    """Where a version's reference comes from: a file, else live rows, told in one of three ways."""
 
     file: str | None = None  # {version} in it is replaced by the version's name
-    first_rows: int = Field(default=5000, ge=100)
+    first: Duration | None = None  # of its own traffic, by event time
+    until: Moment | None = None  # rows before that, by event time
+    since: Moment | None = None
+    version: str | None = None  # whose rows; its own where not told
+    first_rows: int | None = Field(default=None, ge=100, validate_default=True)
+
+    @property
+    def span(self) -> tuple[str, timedelta] | None:
+        """The key that says how long the stretch of live rows is, and how long; None where none does."""
+        if self.first is not None:
+            return "first", self.first
+        if self.since is not None and self.until is not None:
+            return "since", self.until - self.since
+        return None
+
+    @field_validator("first")
+    @classmethod
+    def _some_time(cls, value: timedelta | None) -> timedelta | None:
+        return over_zero(value)
+
+    @field_validator("until")
+    @classmethod
+    def _not_first(cls, value: datetime | None, info: ValidationInfo) -> datetime | None:
+        if value is not None and info.data.get("first") is not None:
+            raise ValueError("first or until, not both")
+        return value
+
+    @field_validator("since", "version")
+    @classmethod
+    def _ended(cls, value: datetime | str | None, info: ValidationInfo) -> datetime | str | None:
+        if value is None or "until" not in info.data:  # it has a fault of its own
+            return value
+        until = info.data["until"]
+        if until is None:
+            raise ValueError("until beside it: a stretch of rows has an end")
+        if isinstance(value, datetime) and value >= until:
+            raise ValueError(f"a time before until, {show_moment(until)}")
+        return value
+
+    @field_validator("first_rows")
+    @classmethod
+    def _only_one(cls, value: int | None, info: ValidationInfo) -> int | None:
+        other = next((key for key in ("first", "until") if info.data.get(key) is not None), None)
+        if value is not None and other is not None:
+            raise ValueError(f"first_rows or {other}, not both")
+        return FIRST_ROWS if value is None and other is None else value
 
 
 class DriftConfig(Section):
@@ -37,13 +95,12 @@ class DriftConfig(Section):
     window: Duration | None = None  # the shortest that holds min_rows, with two thirds to spare; at least an hour
     min_rows: int = Field(default=300, ge=30)
     false_alarms: Rate = Often(1, timedelta(days=90))  # episodes of drift where nothing changed
+    multivariate: Duration | None = None  # how often it is looked whether features still go together, over that time
 
-    @field_validator("every")
+    @field_validator("every", "multivariate")
     @classmethod
-    def _some_time(cls, value: timedelta) -> timedelta:
-        if not value:
-            raise ValueError("a duration over 0")
-        return value
+    def _some_time(cls, value: timedelta | None) -> timedelta | None:
+        return over_zero(value)
 
     @field_validator("window")
     @classmethod

@@ -1,7 +1,7 @@
 """Reference profiles and running summaries of model versions: found, built, kept up to date.
 
-A version's reference is the one stored, replaced by a configured file where that differs; else it is taken from the
-version's own first live rows. Summaries over it grow by the rows stored since the last time.
+A version's reference is the one stored, replaced by a configured file where that differs; else it is taken from live
+rows. Summaries over it grow by the rows stored since the last time.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ import numpy.typing as npt
 
 from tenure_agent import losses
 from tenure_agent.block_length import HOUR, MINUTE, block_length, wanted_rows
-from tenure_agent.builder import Rows, build_reference
+from tenure_agent.builder import build_reference
 from tenure_agent.checks.drift import Settings
 from tenure_agent.config import Config
 from tenure_agent.evidence import Evidence
+from tenure_agent.gathering import CHUNK_VALUES, gather
+from tenure_agent.live_rows import LiveRows
 from tenure_agent.past import WINDOW, Step
 from tenure_agent.records import MICROS, Verdict
 from tenure_agent.reference import Reference
@@ -31,7 +33,7 @@ from tenure_agent.store import steps as steps_store
 from tenure_agent.store.catalogue import Model
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.predictions import CHAMPION
-from tenure_agent.stored_rows import declared_columns, needed, read_column, summaries_of
+from tenure_agent.stored_rows import declared_columns, needed, summaries_of
 from tenure_agent.summary import MAGNITUDES, Summary
 from tenure_agent.surprise import margin_of
 from tenure_agent.track import Track
@@ -40,7 +42,6 @@ logger = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 T = TypeVar("T")
 
-CHUNK_VALUES = 1 << 18  # read at a time: they take eight bytes each, several times over
 HELD_INTEGERS = 1 << 20  # of summaries, before they are written: a bucket is read in several chunks, and kept once
 SETTLE = 10 * MICROS  # by the wall, rows may still be on their way when a block is over
 PROFILE_ROWS = 5000
@@ -62,19 +63,20 @@ class Profiles:
         self._config = config
         self._clock = clock
         self._replay = replay
-        self._settle = SETTLE if config.clock == "wall" else 0
+        self.settle = SETTLE if config.clock == "wall" else 0
         self._known: dict[tuple[int, int], Reference] = {}
+        self._awaited: dict[tuple[int, int], str] = {}
         self._tracks: dict[tuple[int, int], Track] = {}
         self._done: dict[tuple[int, int], list[tuple[Verdict, Step]]] = {}  # judged, and not said yet
 
     async def reference(self, model: Model, version: int, now: int) -> Reference | None:
-        """A version's reference at an event time; None while there are too few rows to take it from."""
+        """A version's reference at an event time; None while there are too few rows to take it from: see `awaited`."""
         key = model.number, version
         if key not in self._known:
-            found = await self._database.async_read(lambda cursor: self._find(cursor, model, version, now))
-            if found is None:
+            found = await self._database.async_read(lambda cursor: self._find(cursor, model, version))
+            reference, fresh = found or (await self._gathered(model, version, now), True)
+            if reference is None:
                 return None
-            reference, fresh = found
             if fresh:
                 await self._database.async_write(lambda cursor: self._save(cursor, model, version, reference))
                 of = {"model": model.name, "version": reference.version, "source": reference.source}
@@ -82,8 +84,12 @@ class Profiles:
             self._known[key] = reference
         return self._known[key]
 
-    def _find(self, cursor: Cursor, model: Model, version: int, now: int) -> tuple[Reference, bool] | None:
-        """A reference, and whether it is new to the store."""
+    def awaited(self, model: Model, version: int) -> str:
+        """What a version without a reference waits for."""
+        return self._awaited.get((model.number, version), "no reference yet")
+
+    def _find(self, cursor: Cursor, model: Model, version: int) -> tuple[Reference, bool] | None:
+        """A reference that is there, and whether it is new to the store."""
         stored = references.newest(cursor, model.number, version)
         settings = self._config.model(model.name).reference
         name = model.version_name(version)
@@ -93,19 +99,28 @@ class Profiles:
                 configured = Reference.load(path)
                 if stored is None or stored.hash != configured.hash:
                     return configured, True
-        if stored is not None:
-            return stored, False
-        if predictions.count_rows(cursor, model, version, now) < settings.first_rows:
+        return None if stored is None else (stored, False)
+
+    async def _gathered(self, model: Model, version: int, now: int) -> Reference | None:
+        """A reference from live rows, piece by piece; None while they are not there."""
+        config, size = self._config.model(model.name), self._config.store.max_size
+        seen = now if config.reference.first_rows is not None else now - self.settle
+        found = await self._database.async_read(
+            lambda cursor: gather(cursor, model, version, config.reference, seen, size)
+        )
+        if isinstance(found, str):
+            self._awaited[model.number, version] = found
             return None
-        columns = list(model.columns.values())
-        rows = predictions.first_rows(cursor, model, version, settings.first_rows, columns, now)
-        declared = declared_columns(model, self._config.model(model.name))
-        values = {(column.part, column.name): read_column(column, rows) for column in columns}
-        told = f"the first {settings.first_rows:,} live rows"
-        span = (int(rows["time"].min()), int(rows["time"].max()))
-        return build_reference(
-            model.name, model.version_name(version), Rows(values), declared=declared, told=told, span=span
-        ), True
+        rows = LiveRows(lambda work: self._database.read(work).result(), model, found.stretch, found.pieces)
+        declared, name = declared_columns(model, config), model.version_name(version)
+
+        def build() -> Reference:
+            told, notices = found.told, found.notices
+            return build_reference(
+                model.name, name, rows, declared=declared, told=told, span=found.span, notices=notices
+            )
+
+        return await self._apart(build)
 
     def _save(self, cursor: Cursor, model: Model, version: int, reference: Reference) -> None:
         references.save(cursor, model.number, version, reference, self._clock())
@@ -146,10 +161,8 @@ class Profiles:
         window = dt.timedelta(microseconds=track.length * WINDOW)
         _, needed = wanted_rows(drift.min_rows, reference.rows)
         settings = Settings(needed, margin_of(drift.false_alarms.windows(window)), self._replay)
-        done = self._done.setdefault(
-            (model.number, version), []
-        )  # a write that fails comes again, with what is judged then
-        await self._apart(lambda: done.extend(track.judge(now - self._settle, settings)))
+        done = self._done.setdefault((model.number, version), [])  # after a write that failed, what it was to keep
+        await self._apart(lambda: done.extend(track.judge(now - self.settle, settings)))
         steps = [step for _, step in done]
         if steps and not self._replay:
             await self._database.async_write(

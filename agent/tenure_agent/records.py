@@ -11,6 +11,7 @@ from typing import Any
 
 MICROS = 1_000_000
 SURPRISE, SCORE = "surprise", "score"  # the drift check's own reading, and its measure
+ERROR, REFERENCE_ERROR = "reconstruction_error", "reference_error"  # the multivariate check's measures
 FEATURE, OUTPUT = "feature", "output"  # the two parts of a row that have columns
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 

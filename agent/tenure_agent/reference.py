@@ -4,7 +4,8 @@ It ships with the model, and every replica bins alike. It holds no rows, but of 
 that are no row's value, but for values that many rows share; names of categories that at least 5 rows share); how many
 rows fell into each bin, over all and in each block of at least 20 rows; counts of what is missing, infinite or zero, and
 by powers of two; sum, sum of squares, and a range rounded outwards; values that at least 5 rows share. Of the whole: the
-first and last event time, the file's name, figures of the losses, and how far each feature tells the label.
+first and last event time, the file's name, figures of the losses, how far each feature tells the label, and how numeric
+features go together, but for those whose variance fewer than 5 rows make.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from tenure.errors import TenureError
 from tenure_agent.baseline import Baseline
 from tenure_agent.bins import Array, ColumnBins, Layout
 from tenure_agent.coarse import Coarse
+from tenure_agent.covariance import Covariance
 from tenure_agent.hints import Hint
 from tenure_agent.losses import LossProfile
 from tenure_agent.summary import Summary
@@ -62,6 +64,7 @@ class Reference:
     source: str = ""
     notices: tuple[str, ...] = ()
     hints: tuple[Hint, ...] = ()
+    covariance: Covariance | None = None
 
     @cached_property
     def layout(self) -> Layout:
@@ -119,6 +122,8 @@ class Reference:
             "blocks": len(self.blocks),
             "block_counts": base64.b85encode(zlib.compress(self.blocks.astype("<u4").tobytes(), 9)).decode(),
         }
+        if self.covariance is not None:  # older files have none, and keep their digest
+            document["covariance"] = self.covariance.document()
         return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
     @classmethod
@@ -149,6 +154,7 @@ class Reference:
                 document["source"],
                 tuple(document["notices"]),
                 tuple(Hint(**hint) for hint in document["hints"]),
+                Covariance.read(document["covariance"]) if "covariance" in document else None,
             )
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, zlib.error) as error:
             raise ReferenceUnreadable(

@@ -30,6 +30,7 @@ from tenure_agent.scheduler import schedule_due
 from tenure_agent.store import Database, decisions, outcomes, predictions, verdicts
 from tenure_agent.store.catalogue import Catalogue, Model
 from tenure_agent.store.database import Cursor
+from tenure_agent.together import Together
 from tenure_agent.units import in_micros
 
 logger = logging.getLogger(__name__)
@@ -106,6 +107,7 @@ class Reviewer:
         self._evidence = Labels(paired=paired)
         self._only: dict[int, int] = {}  # what was found to be in service when last looked, by model
         self.profiles = Profiles(database, config, clock, replay=replay)
+        self._together = Together(database, config, self.profiles.settle)
 
     async def review(self, name: str, now: int) -> Review | None:
         """Check a model at an event time; keep the verdicts and the decision they lead to. None: nothing is served yet."""
@@ -140,6 +142,7 @@ class Reviewer:
         before = self._said.get((model.number, version))
         judged = await self._drift(model, version, reference, now, broken)
         drift = judged[-1]
+        together = await self._together.look(model, version, reference, now)
         performance, performance_alone, emergency = self._appraiser.appraise(model, version, reference, labelled, now)
         decision = None
         retrain = config.retrain
@@ -161,6 +164,7 @@ class Reviewer:
             )
             decision = decide(situation)
         news = [(verdict, verdict.level) for verdict in judged if verdict is not before]
+        news += [(verdict, verdict.level) for verdict in together]
         said = [*news, (performance, performance_alone)]
         kept = [pair for pair in said if pair[0].level in ALARMING] if self._replay else said
         if kept or decision is not None:
@@ -241,8 +245,7 @@ class Reviewer:
         if broken:
             return plain(Level.ERROR, f"the check failed: {broken}")
         if reference is None:
-            needed = self._config.model(model.name).reference.first_rows
-            return plain(Level.INSUFFICIENT_DATA, f"no reference yet: it is taken from the first {needed:,} rows")
+            return plain(Level.INSUFFICIENT_DATA, self.profiles.awaited(model, version))
         try:
             newest = self._evidence.newest(model, version)
             judged = await self.profiles.judge(model, version, reference, now, newest)

@@ -1,10 +1,11 @@
-"""Durations, sizes and rates as people write them: 30s 15m 6h 14d, 256MiB 2GiB, 1 per 90d."""
+"""Durations, sizes, rates and times as people write them: 30s 15m 6h 14d, 256MiB 2GiB, 1 per 90d, 2024-03-01."""
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
 
 from pydantic import BeforeValidator, PlainSerializer
@@ -96,6 +97,30 @@ def show_rate(value: Often) -> str:
     return f"{value.times} per {show_duration(value.span)}"
 
 
+def read_moment(value: object) -> datetime:
+    """A time in UTC, unless it says otherwise; a date is its first moment.
+
+    Raises
+    ------
+    ValueError
+        With what a time looks like.
+    """
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = datetime.fromisoformat(value)
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    if isinstance(value, date):
+        return datetime.combine(value, time(), UTC)
+    raise ValueError("a time such as 2024-03-01 or 2024-03-01T06:00:00Z")
+
+
+def show_moment(value: datetime) -> str:
+    """A day's first moment as the day."""
+    return value.date().isoformat() if value.time() == time() else value.isoformat().replace("+00:00", "Z")
+
+
 Duration = Annotated[timedelta, BeforeValidator(read_duration), PlainSerializer(show_duration)]
 Size = Annotated[int, BeforeValidator(read_size), PlainSerializer(show_size)]
 Rate = Annotated[Often, BeforeValidator(read_rate), PlainSerializer(show_rate)]
+Moment = Annotated[datetime, BeforeValidator(read_moment), PlainSerializer(show_moment)]

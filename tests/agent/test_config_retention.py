@@ -30,6 +30,20 @@ def faults(document: Any) -> list[str]:
         ),
         ({"store": {"retain": "1m"}}, ["models.*.drift.every: 5m is longer than store.retain, 1m. Try: "]),
         (
+            {
+                "store": {"retain": "7d"},
+                "models": {
+                    "a": {"reference": {"first": "14d"}},
+                    "b": {"reference": {"first": "7d"}},
+                    "c": {"reference": {"since": "2024-01-01", "until": "2024-02-01"}},
+                },
+            },
+            [
+                "models.a.reference.first: 14d of rows is longer than store.retain, 7d. Try: store.retain: 14d, as rows",
+                "models.c.reference.since: 31d of rows is longer than store.retain, 7d. Try: store.retain: 31d, as rows",
+            ],
+        ),
+        (
             {"store": {"max_size": "7MiB"}},
             ["store.max_size: '7MiB' cannot be used. Try: 8MiB or more: in less, rows"],
         ),

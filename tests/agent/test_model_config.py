@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -35,6 +35,24 @@ def test_windows(window: str | None, seconds: int | None) -> None:
     assert model(drift={"window": window}).drift.window == (None if seconds is None else timedelta(seconds=seconds))
 
 
+@pytest.mark.parametrize(
+    ("reference", "shown"),
+    [
+        ({}, {"first_rows": 5000}),
+        ({"file": "a.reference"}, {"file": "a.reference", "first_rows": 5000}),
+        ({"first": "14d"}, {"first": "14d"}),
+        ({"file": "a.reference", "until": date(2024, 3, 1)}, {"file": "a.reference", "until": "2024-03-01"}),
+        (
+            {"version": "1", "since": "2024-01-01T06:00:00+01:00", "until": "2024-01-03"},
+            {"version": "1", "since": "2024-01-01T05:00:00Z", "until": "2024-01-03"},
+        ),
+    ],
+)
+def test_where_a_reference_comes_from(reference: dict[str, Any], shown: dict[str, Any]) -> None:
+    document = model(reference=reference).model_dump(mode="json")["reference"]
+    assert {key: value for key, value in document.items() if value is not None} == shown
+
+
 FAULTS = [
     (
         {"drift": {"window": "9.9s"}},
@@ -48,6 +66,33 @@ FAULTS = [
     ),
     ({"drift": {"false_alarms": "0 per 90d"}}, "models.m.drift.false_alarms: '0 per 90d' cannot be used"),
     ({"drift": {"false_alarms": None}}, "models.m.drift.false_alarms: None cannot be used"),
+    ({"reference": {"first": "0s"}}, "models.m.reference.first: '0s' cannot be used. Try: a duration over 0"),
+    ({"reference": {"first_rows": 99}}, "models.m.reference.first_rows: 99 cannot be used. Try: greater than or equal"),
+    (
+        {"reference": {"first": "1d", "first_rows": 500}},
+        "models.m.reference.first_rows: 500 cannot be used. Try: first_rows or first, not both",
+    ),
+    (
+        {"reference": {"until": "2024-03-01", "first_rows": 500}},
+        "models.m.reference.first_rows: 500 cannot be used. Try: first_rows or until, not both",
+    ),
+    (
+        {"reference": {"until": date(2024, 3, 1), "first": "14d"}},
+        "models.m.reference.until: 2024-03-01 cannot be used. Try: first or until, not both",
+    ),
+    (
+        {"reference": {"until": "March"}},
+        "models.m.reference.until: 'March' cannot be used. Try: a time such as 2024-03-01 or 2024-03-01T06:00:00Z",
+    ),
+    ({"reference": {"version": "1"}}, "models.m.reference.version: '1' cannot be used. Try: until beside it"),
+    (
+        {"reference": {"since": "2024-03-01"}},
+        "models.m.reference.since: '2024-03-01' cannot be used. Try: until beside",
+    ),
+    (
+        {"reference": {"since": "2024-03-01", "until": "2024-03-01T00:00:00+01:00"}},
+        "models.m.reference.since: '2024-03-01' cannot be used. Try: a time before until, 2024-02-29T23:00:00Z",
+    ),
     ({"drift": {"open_after": 3}}, "models.m.drift.open_after: unknown key"),
     ({"drift": {"every": "0s"}}, "models.m.drift.every: '0s' cannot be used. Try: a duration over 0"),
     ({"performance": {"open_after": 0}}, "models.m.performance.open_after: 0 cannot be used"),

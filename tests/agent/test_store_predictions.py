@@ -117,20 +117,6 @@ def test_champion_is_who_made_the_newest_champion_row(
     assert champion(5 * DAY + 1) == champion(99 * DAY) == model.versions["new"]
 
 
-@pytest.mark.parametrize("rows", [20_000, 2000, 100])
-def test_first_rows_come_in_their_order(
-    database: Database, catalogue: Catalogue, batch: Batch, put: Put, rows: int
-) -> None:
-    for start in range(0, 30_000, 3000):
-        put(batch({"x": [float(i) for i in range(start, start + 3000)]}, start=SECOND + start))
-    model = catalogue.models["fraud"]
-    column = [model.columns["feature", "x"]]
-
-    found = database.read(lambda cursor: predictions.first_rows(cursor, model, 1, rows, column, 10**18)).result()
-
-    assert found["n1"].tolist() == list(map(float, range(rows)))
-
-
 def test_counts_and_bounds(database: Database, catalogue: Catalogue, batch: Batch, put: Put) -> None:
     def read(work: Callable[[Cursor], Any]) -> Any:
         return database.read(work).result()
@@ -141,8 +127,8 @@ def test_counts_and_bounds(database: Database, catalogue: Catalogue, batch: Batc
     put(batch({"x": [0.0]}, model="other", start=50 * SECOND))
     model = catalogue.models["fraud"]
 
-    assert read(lambda c: predictions.count_rows(c, model, 1, 10**18)) == 3
-    assert read(lambda c: predictions.count_rows(c, model, 2, 10**18)) == 0
+    assert read(lambda c: predictions.extent(c, model, 1, 10**18)) == (3, 2 * SECOND)
+    assert read(lambda c: predictions.extent(c, model, 2, 10**18)) == (0, 0)
     assert read(lambda c: predictions.rows_between(c, model, 2 * SECOND, 3 * SECOND)) == 1
     assert read(lambda c: predictions.rows_between(c, model, 0, DAY)) == 3
     assert read(lambda c: predictions.first_time(c, model)) == SECOND

@@ -1,14 +1,24 @@
-"""Durations, sizes and rates: what is shown is read back as the same."""
+"""Durations, sizes, rates and times: what is shown is read back as the same."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenure_agent.units import Often, read_duration, read_rate, read_size, show_duration, show_rate, show_size
+from tenure_agent.units import (
+    Often,
+    read_duration,
+    read_moment,
+    read_rate,
+    read_size,
+    show_duration,
+    show_moment,
+    show_rate,
+    show_size,
+)
 
 
 @pytest.mark.parametrize(
@@ -73,3 +83,26 @@ def test_a_shown_duration_is_read_back(value: timedelta) -> None:
 @given(st.integers(1, 1 << 60))
 def test_a_shown_size_is_read_back(value: int) -> None:
     assert read_size(show_size(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("told", "hour", "shown"),
+    [
+        ("2024-03-01", 0, "2024-03-01"),
+        (date(2024, 3, 1), 0, "2024-03-01"),
+        (datetime(2024, 3, 1, 6), 6, "2024-03-01T06:00:00Z"),  # noqa: DTZ001  # as YAML gives it
+        ("2024-03-01T06:00:00Z", 6, "2024-03-01T06:00:00Z"),
+        ("2024-03-01T06:00:00+02:00", 4, "2024-03-01T04:00:00Z"),
+    ],
+)
+def test_times_are_utc(told: object, hour: int, shown: str) -> None:
+    found = read_moment(told)
+    assert found == datetime(2024, 3, 1, hour, tzinfo=UTC)
+    assert show_moment(found) == shown
+    assert read_moment(shown) == found
+
+
+@pytest.mark.parametrize("told", ["soon", "", 20240301, None, 1.5])
+def test_what_is_no_time_is_refused(told: object) -> None:
+    with pytest.raises(ValueError, match="a time such as"):
+        read_moment(told)

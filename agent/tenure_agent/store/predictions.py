@@ -126,24 +126,6 @@ def first_time(cursor: Cursor, model: Model) -> int:
     return int(one(cursor.execute(f"SELECT coalesce(min(time), 0) FROM {model.table}"))[0])
 
 
-def first_rows(
-    cursor: Cursor, model: Model, version: int, limit: int, columns: Sequence[Column], before: int
-) -> dict[str, Array]:
-    """The first champion rows of a version, in the order they came, with event time before `before`."""
-    names = ["time", *(name for column in columns for name in stored_names(column))]
-    query = (
-        f"SELECT {', '.join(names)} FROM {model.table} WHERE version = ? AND role = ? AND time < ? "
-        "ORDER BY batch, rowid LIMIT ?"  # of equals, the first few would come in any order
-    )
-    return filled(cursor.execute(query, [version, CHAMPION, before, limit]).fetchnumpy())
-
-
-def count_rows(cursor: Cursor, model: Model, version: int, before: int) -> int:
-    """A version's champion rows with event time before `before`."""
-    query = f"SELECT count(*) FROM {model.table} WHERE version = ? AND role = ? AND time < ?"
-    return int(one(cursor.execute(query, [version, CHAMPION, before]))[0])
-
-
 def extent(cursor: Cursor, model: Model, version: int, before: int) -> tuple[int, int]:
     """A version's champion rows before a time: how many, and microseconds of event time from the first to the last."""
     query = (

@@ -10,6 +10,7 @@ from tenure_agent.store.catalogue import Catalogue, Model
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.history import ROLES, History
 from tenure_agent.store.predictions import CHAMPION, filled, one
+from tenure_agent.store.stretches import MOST
 
 Array = npt.NDArray[Any]
 SHADOW = ROLES.index("shadow")
@@ -40,13 +41,13 @@ def piece(cursor: Cursor, history: History, start: int, length: int, rows: int) 
     return int(first), int(last) + 1
 
 
-def extent(cursor: Cursor, history: History, rows: int) -> tuple[int, int]:
-    """The first so many champion rows that are live: how many there are, and microseconds from the first to the last."""
+def extent(cursor: Cursor, history: History, rows: int, end: int = MOST) -> tuple[int, int]:
+    """The first so many champion rows that are live, before an event time: how many, and microseconds that they span."""
     query = (
         "SELECT count(*), coalesce(max(time) - min(time), 0) FROM "
-        "(SELECT time FROM read_parquet(?) WHERE NOT reference AND role = ? LIMIT ?)"
+        "(SELECT time FROM read_parquet(?) WHERE NOT reference AND role = ? AND time < ? LIMIT ?)"
     )
-    found, span = one(cursor.execute(query, [str(history.path), CHAMPION, rows]))
+    found, span = one(cursor.execute(query, [str(history.path), CHAMPION, end, rows]))
     return int(found), int(span)
 
 

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tenure_agent.records import Level, Verdict
+from tenure_agent.records import Level, Verdict, Window
+from tenure_agent.store.catalogue import Model
 from tenure_agent.store.connection import Cursor
 from tenure_agent.store.predictions import one
 
@@ -89,6 +90,21 @@ def recent(cursor: Cursor, model: int, version: int, check: str, limit: int) -> 
     )
     found = cursor.execute(query, [model, version, check, limit]).fetchall()
     return [(Level(alone), Level(level)) for alone, level in reversed(found)]
+
+
+def measured(cursor: Cursor, model: Model, version: int, check: str, limit: int) -> list[Verdict]:
+    """The newest verdicts of a check, oldest first, with their measures and without their readings."""
+    query = (
+        'SELECT level, reason, "start", time, detail FROM verdicts WHERE model = ? AND version = ? AND "check" = ? '
+        "ORDER BY time DESC LIMIT ?"
+    )
+    found = []
+    for level, reason, start, end, detail in cursor.execute(query, [model.number, version, check, limit]).fetchall():
+        known = json.loads(detail)
+        of = model.name, model.version_name(version), check
+        window = Window(int(start), int(end))
+        found.append(Verdict(*of, Level(level), reason, window, known["rows"], measures=known["measures"]))
+    return found[::-1]
 
 
 def last_critical(cursor: Cursor, model: int, version: int, check: str) -> int | None:

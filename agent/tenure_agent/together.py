@@ -1,0 +1,103 @@
+"""Whether features still go together: looked at rarely, on some of the rows of a stretch of time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+
+from tenure_agent.bins import NUMERIC, Array
+from tenure_agent.builder import STRETCH
+from tenure_agent.checks.failure import failed
+from tenure_agent.checks.multivariate import CHECK, MEMORY, Sample, check_multivariate
+from tenure_agent.config import Config
+from tenure_agent.covariance import Covariance
+from tenure_agent.records import ERROR, FEATURE, REFERENCE_ERROR, Level, Verdict, Window
+from tenure_agent.reference import Reference
+from tenure_agent.store import Database, stretches, verdicts
+from tenure_agent.store.catalogue import Model
+from tenure_agent.store.database import Cursor
+from tenure_agent.store.stretches import Stretch
+from tenure_agent.stored_rows import read_column
+from tenure_agent.surprise import margin_of
+from tenure_agent.units import in_micros
+
+logger = logging.getLogger(__name__)
+
+MOST_ROWS, MOST_VALUES = 10_000, 1 << 19  # read of one window
+
+Rows = Mapping[tuple[str, str], Array]
+
+
+class Together:
+    """The multivariate check of all versions of one store.
+
+    Parameters
+    ----------
+    settle
+        How long after a window's end its rows may still come, in microseconds.
+    """
+
+    def __init__(self, database: Database, config: Config, settle: int) -> None:
+        self._database = database
+        self._config = config
+        self._settle = settle
+        self._looked: dict[tuple[int, int], tuple[int, list[Verdict]]] = {}  # the window, and what was said before
+
+    async def look(self, model: Model, version: int, reference: Reference | None, now: int) -> list[Verdict]:
+        """The verdict over the newest window that is over at an event time; none where it was given before."""
+        drift = self._config.model(model.name).drift
+        if drift.multivariate is None or reference is None:
+            return []
+        length, key = in_micros(drift.multivariate), (model.number, version)
+        end = (now - self._settle) // length * length
+        if key not in self._looked:
+            past = await self._database.async_read(lambda cursor: _past(cursor, model, version))
+            self._looked[key] = (past[-1].window.end if past else 0, past)
+        last, past = self._looked[key]
+        if end <= last:
+            return []
+        window = Window(end - length, end)
+        try:
+            verdict = await self._judged(model, version, reference, window, past)
+        except Exception as error:
+            logger.exception("the multivariate check of %(model)s failed", {"model": model.name})
+            verdict = _plain(reference, Level.ERROR, failed(error), window)
+        verdict = replace(verdict, model=model.name, version=model.version_name(version))
+        self._looked[key] = end, [*past, verdict][-2 * MEMORY :]
+        return [verdict]
+
+    async def _judged(
+        self, model: Model, version: int, reference: Reference, window: Window, past: list[Verdict]
+    ) -> Verdict:
+        drift, covariance = self._config.model(model.name).drift, reference.covariance
+        if covariance is None:
+            reason = "the reference does not tell how two numeric features go together"
+            return _plain(reference, Level.INSUFFICIENT_DATA, reason, window)
+        stretch = Stretch(version, window.start, window.end)
+        rows, found = await self._database.async_read(lambda cursor: _read(cursor, model, stretch, covariance))
+        own = [verdict.measures for verdict in past if verdict.measures.get(REFERENCE_ERROR) == covariance.error]
+        margin = margin_of(drift.false_alarms.windows(drift.multivariate or drift.every))
+        sample = Sample(window, rows, covariance.reconstruct(found))
+        return check_multivariate(reference, covariance, sample, [one[ERROR] for one in own], drift.min_rows, margin)
+
+
+def _read(cursor: Cursor, model: Model, stretch: Stretch, covariance: Covariance) -> tuple[int, Rows]:
+    """How many rows a stretch has, and about 10,000 of them, or as many as 500,000 values make."""
+    rows = stretches.extent(cursor, model, stretch).rows
+    keys = [(FEATURE, name) for name in covariance.columns if (FEATURE, name) in model.columns]
+    columns = [model.columns[key] for key in keys]
+    if not rows or not columns:
+        return rows, {}
+    every = -(-rows // min(MOST_ROWS, MOST_VALUES // len(columns)))
+    found = stretches.sample(cursor, model, stretch, columns, every, STRETCH)
+    return rows, {key: read_column(column, found, NUMERIC) for key, column in zip(keys, columns, strict=True)}
+
+
+def _past(cursor: Cursor, model: Model, version: int) -> list[Verdict]:
+    """What was said before, oldest first."""
+    return verdicts.measured(cursor, model, version, CHECK, 2 * MEMORY)
+
+
+def _plain(reference: Reference, level: Level, reason: str, window: Window) -> Verdict:
+    return Verdict(reference.model, reference.version, CHECK, level, reason, window, 0)
