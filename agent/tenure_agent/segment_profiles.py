@@ -17,7 +17,7 @@ from tenure_agent.model_config import DriftConfig
 from tenure_agent.past import WINDOW, Step
 from tenure_agent.records import Level, Verdict, Window
 from tenure_agent.reference import Reference
-from tenure_agent.segment_tracks import Left, SegmentTracks, configured
+from tenure_agent.segment_tracks import Alarm, Left, SegmentTracks, configured
 from tenure_agent.store import Database, predictions, steps, summaries, verdicts
 from tenure_agent.store.catalogue import Model
 from tenure_agent.store.database import Cursor
@@ -74,7 +74,8 @@ class SegmentProfiles:
             for time, blob in summaries.since(cursor, model.number, version, CHAMPION, reference.hash, since, name):
                 tracks.add(name, time, Summary.from_bytes(blob, reference.layout))
         longest = max((one.length for one in left.values()), default=0)
-        tracks.alarmed(verdicts.alarms(cursor, model.number, version, CHECK, now - 2 * WINDOW * longest))
+        alarms = verdicts.alarms(cursor, model.number, version, CHECK, now - 2 * WINDOW * longest)
+        tracks.alarmed(Alarm(time, segment) for time, segment in alarms)
         return tracks
 
     def _settings(self, drift: DriftConfig, length: int, rows: int, segments: int) -> Settings:

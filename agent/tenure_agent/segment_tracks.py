@@ -47,6 +47,25 @@ class Left:
     steps: Sequence[Step] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A window that alarmed.
+
+    Parameters
+    ----------
+    end
+        Event time.
+    segment
+        Empty: the whole.
+    columns
+        That it was about; none: nobody knows.
+    """
+
+    end: int
+    segment: str = ""
+    columns: frozenset[str] = frozenset()
+
+
 class SegmentTracks:
     """
     Parameters
@@ -80,9 +99,13 @@ class SegmentTracks:
         self._length = length
         self._counts: dict[str, dict[int, Array]] = {name: {} for name in self.segments}  # by block of the whole
         self._shown = {name: level for name, (level, _) in shown.items()}
+        open_ = [name for name, track in self.tracks.items() if track.past.critical]
         warned = {name for name, (_, judged) in shown.items() if judged is Level.WARNING}
-        self._muted = {name for name, track in self.tracks.items() if track.past.critical} - warned
-        self._alarms: list[int] = []  # ends of the whole's windows that alarmed
+        self._warns: dict[str, set[str]] = {
+            name: set() for name in open_ if name in warned
+        }  # of which columns; empty: any
+        self._with = {name: "others" for name in open_ if name not in warned}  # alarms nobody: what moved first
+        self._alarms: list[Alarm] = []
         self.newest: dict[str, Verdict] = {}
 
     def since(self, name: str) -> int:
@@ -98,9 +121,9 @@ class SegmentTracks:
         known = self._counts[name].get(block)
         self._counts[name][block] = counts if known is None else known + counts
 
-    def alarmed(self, ends: Iterable[int]) -> None:
-        """The whole alarmed in windows that ended then."""
-        self._alarms += ends
+    def alarmed(self, alarms: Iterable[Alarm]) -> None:
+        """What alarmed before."""
+        self._alarms += alarms
 
     def heard(self, wholes: Iterable[Verdict]) -> list[Verdict]:
         """What the whole says; an alarm names where it comes from."""
@@ -108,11 +131,9 @@ class SegmentTracks:
             replace(whole, reason=f"{whole.reason}{self._where(whole)}") if whole.level in ALARMING else whole
             for whole in wholes
         ]
-        self.alarmed(whole.window.end for whole in told if whole.level in ALARMING)
+        self.alarmed(Alarm(whole.window.end) for whole in told if whole.level in ALARMING)
         if told:
             window = told[-1].window
-            longest = max((track.length for track in self.tracks.values()), default=0)
-            self._alarms = [end for end in self._alarms if end > window.end - 2 * WINDOW * longest]
             for name, counts in self._counts.items():
                 kept = window.start // self._length
                 self._counts[name] = {block: one for block, one in counts.items() if block >= kept}
@@ -120,28 +141,52 @@ class SegmentTracks:
 
     def judge(self, now: int) -> list[tuple[str, Verdict, Step]]:
         """Judge every block that is due of every segment, in order of time."""
-        done = []
-        for name, track in self.tracks.items():
-            open_ = track.past.critical
-            for verdict, step in track.judge(now, self._settings[name]):
-                done.append((name, self._said(name, verdict, open_, step.critical), step))
-                open_ = step.critical
-        return sorted(done, key=lambda one: (one[1].window.end, one[0]))
+        before = {name: track.past.critical for name, track in self.tracks.items()}
+        done = [
+            (name, verdict, step)
+            for name, track in self.tracks.items()
+            for verdict, step in track.judge(now, self._settings[name])
+        ]
+        done.sort(key=lambda one: (one[1].window.end, -one[2].score if one[2].judged else 0.0))
+        said = []
+        for name, verdict, step in done:
+            said.append((name, self._said(name, verdict, before[name], step.critical), step))
+            before[name] = step.critical
+        kept = min((self.since(name) - WINDOW * track.length for name, track in self.tracks.items()), default=0)
+        self._alarms = [alarm for alarm in self._alarms if alarm.end > kept]
+        return said
 
     def _said(self, name: str, verdict: Verdict, before: bool, open_: bool) -> Verdict:
-        """A segment alone warns at most; one that moves while the whole does says nothing of its own."""
-        if open_ and not before and any(verdict.window.start < end <= verdict.window.end for end in self._alarms):
-            self._muted.add(name)
+        """A segment alone warns at most; one that moves with the whole, or with the same rows cut otherwise, is no news."""
+        columns = frozenset(one.column for one in verdict.readings if one.level in ALARMING)
+        if open_ and not before:
+            self._with[name] = self._first(name, verdict.window, columns)
         elif not open_:
-            self._muted.discard(name)
+            self._with.pop(name, None)
         level, reason = verdict.level, f"in {name}: {verdict.reason}"
         if level in ALARMING:
-            level = Level.OK if name in self._muted else Level.WARNING
-            reason = f"the whole model moved, and so did this: {reason}" if name in self._muted else reason
+            first = self._with.get(name, "")
+            level = Level.OK if first else Level.WARNING
+            reason = f"it moved with {first}: {reason}" if first else reason
+        if level in ALARMING:
+            self._alarms.append(Alarm(verdict.window.end, name, columns))
         readings = [
             replace(one, level=Level.WARNING) if one.level is Level.CRITICAL else one for one in verdict.readings
         ]
         return replace(verdict, level=level, reason=reason, readings=readings, segment=name)
+
+    def _first(self, name: str, window: Window, columns: frozenset[str]) -> str:
+        """What alarmed before for the same reason, within the two windows that a change may need to show."""
+        since, feature = 2 * window.start - window.end, self.segments[name].feature
+        for alarm in self._alarms:
+            if since < alarm.end <= window.end:
+                if not alarm.segment:
+                    return "the whole model"
+                other = self.segments.get(alarm.segment)
+                same = not alarm.columns or columns & alarm.columns
+                if other is not None and other.feature != feature and same:
+                    return alarm.segment
+        return ""
 
     def news(self, said: Iterable[Verdict]) -> list[Verdict]:
         """Those whose level is another than was shown before."""

@@ -109,13 +109,14 @@ def segment_levels(cursor: Cursor, model: int, version: int, check: str) -> dict
     return {name: (Level(shown), None if judged is None else Level(judged)) for name, shown, judged in found}
 
 
-def alarms(cursor: Cursor, model: int, version: int, check: str, since: int) -> list[int]:
-    """Ends of the windows of a whole version that alarmed, later than `since`."""
+def alarms(cursor: Cursor, model: int, version: int, check: str, since: int) -> list[tuple[int, str]]:
+    """Ends of the windows of a version that alarmed, later than `since`, and the segment, in order of time."""
     query = (
-        "SELECT time FROM verdicts WHERE model = ? AND version = ? AND \"check\" = ? AND segment = '' AND time > ? "
+        'SELECT time, segment FROM verdicts WHERE model = ? AND version = ? AND "check" = ? AND time > ? '
         "AND level IN ('WARNING', 'CRITICAL') ORDER BY time"
     )
-    return [int(time) for (time,) in cursor.execute(query, [model, version, check, since]).fetchall()]
+    found = cursor.execute(query, [model, version, check, since]).fetchall()
+    return [(int(time), segment) for time, segment in found]
 
 
 def counts(cursor: Cursor) -> Counter[str]:
