@@ -170,7 +170,7 @@ def test_an_open_episode_is_taken_up_as_it_was_shown(
 
 def test_an_alarm_of_the_whole_counts_for_two_windows(reference: Reference) -> None:
     values = moved(live(), 2.0, "country=IT")
-    found = []
+    found: list[Verdict] = []
     for age in (None, 1, 3):
         made = tracks(reference)
         serve(made, reference, values)
