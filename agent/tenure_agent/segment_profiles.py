@@ -43,7 +43,7 @@ class SegmentProfiles:
     def resume(
         self, cursor: Cursor, model: Model, version: int, reference: Reference, length: int, now: int
     ) -> SegmentTracks | None:
-        """A version's segments as they were left, or new ones; None where none are configured.
+        """A version's segments as they were left, or new ones; None where none are configured, nor were any.
 
         Parameters
         ----------
@@ -53,7 +53,8 @@ class SegmentProfiles:
             Event time.
         """
         features, drift = self._config.model(model.name).segments, self._config.model(model.name).drift
-        if not features:
+        shown = verdicts.segment_levels(cursor, model.number, version, CHECK)
+        if not features and all(level is Level.OK for level, _ in shown.values()):
             return None
         key = model.number, version, reference.hash
         rows, span = reference.rows, reference.span[1] - reference.span[0]
@@ -67,7 +68,6 @@ class SegmentProfiles:
                 known = segment_length(drift, length, per_block, one.rows)
             settings = self._settings(drift, known, one.rows, len(found))
             left[one.name] = Left(known, settings, steps.newest(cursor, *key, known, one.name))
-        shown = verdicts.segment_levels(cursor, model.number, version, CHECK)
         tracks = SegmentTracks(reference, features, length, left, shown)
         for name in left:
             since = tracks.since(name)
@@ -126,9 +126,13 @@ class SegmentProfiles:
                 await self._database.async_write(_keeper(model, version, tracks, done, news))
         except Exception as error:
             logger.exception("the drift check of segments of %(model)s failed", {"model": model.name})
-            window, which = Window(until, until), ", ".join(self._config.model(model.name).segments)
-            said = mine(Verdict("", "", CHECK, Level.ERROR, failed(error), window, 0, segment=which))
-            return [said], [said]
+            window = Window(until, until)
+            plain = [
+                Verdict("", "", CHECK, Level.ERROR, failed(error), window, 0, segment=one) for one in tracks.tracks
+            ]
+            news = tracks.news(map(mine, plain))
+            if not self._replay and news:
+                await self._database.async_write(_keeper(model, version, tracks, [], news))
         return list(tracks.newest.values()), news
 
 

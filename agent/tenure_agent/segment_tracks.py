@@ -101,10 +101,12 @@ class SegmentTracks:
         self._shown = {name: level for name, (level, _) in shown.items()}
         open_ = [name for name, track in self.tracks.items() if track.past.critical]
         warned = {name for name, (_, judged) in shown.items() if judged is Level.WARNING}
-        self._warns: dict[str, set[str]] = {
-            name: set() for name in open_ if name in warned
-        }  # of which columns; empty: any
-        self._with = {name: "others" for name in open_ if name not in warned}  # alarms nobody: what moved first
+        self._with = {name: "others" for name in open_ if name not in warned}  # open and not shown: what moved first
+        self._gone = [
+            name
+            for name, level in self._shown.items()
+            if level is not Level.OK and name not in self.tracks and name not in self.unknown
+        ]
         self._alarms: list[Alarm] = []
         self.newest: dict[str, Verdict] = {}
 
@@ -152,8 +154,8 @@ class SegmentTracks:
         for name, verdict, step in done:
             said.append((name, self._said(name, verdict, before[name], step.critical), step))
             before[name] = step.critical
-        kept = min((self.since(name) - WINDOW * track.length for name, track in self.tracks.items()), default=0)
-        self._alarms = [alarm for alarm in self._alarms if alarm.end > kept]
+        longest = max((track.length for track in self.tracks.values()), default=0)
+        self._alarms = [alarm for alarm in self._alarms if alarm.end > now - (2 * WINDOW + 1) * longest]
         return said
 
     def _said(self, name: str, verdict: Verdict, before: bool, open_: bool) -> Verdict:
@@ -199,12 +201,16 @@ class SegmentTracks:
         return found
 
     def unjudged(self, now: int) -> list[Verdict]:
-        """Of features that the reference does not tell apart."""
-        told = "the reference holds no segments of"
+        """Of features that the reference does not tell apart, and of what was judged apart once."""
+        window, told = Window(now, now), "the reference holds no segments of"
         why = "Try: tenure-agent reference build --segment, or wait for a version whose live rows hold it often enough"
-        return [
-            Verdict("", "", CHECK, Level.INSUFFICIENT_DATA, f"{told} {name}. {why}", Window(now, now), 0, segment=name)
+        unknown = [
+            Verdict("", "", CHECK, Level.INSUFFICIENT_DATA, f"{told} {name}. {why}", window, 0, segment=name)
             for name in self.unknown
+        ]
+        gone, self._gone = self._gone, []
+        return unknown + [
+            Verdict("", "", CHECK, Level.OK, "no longer judged apart", window, 0, segment=name) for name in gone
         ]
 
     def _where(self, whole: Verdict) -> str:

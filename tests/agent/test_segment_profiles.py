@@ -225,9 +225,25 @@ def test_what_fails_is_an_error_of_segments_only(
     monkeypatch.setattr(tracks, "judge", lambda _: 1 / 0)
     review = one.review(40)
     assert review.drift.level is Level.OK
-    [said] = review.segments
-    assert (said.segment, said.level) == ("country, plan", Level.ERROR)
-    assert said.reason == "the check failed: ZeroDivisionError, see the agent's log"
+    assert {verdict.level for verdict in review.segments} == {Level.ERROR}
+    assert {verdict.reason for verdict in review.segments} == {
+        "the check failed: ZeroDivisionError, see the agent's log"
+    }
+    monkeypatch.undo()
+    assert {row["level"] for row in one.newest()} == {"ERROR"}
+    serve(40, 60)
+    assert Level.ERROR not in {verdict.level for verdict in one.review(60).segments}
+    assert "ERROR" not in {row["level"] for row in one.newest()}
+
+
+def test_what_is_no_longer_judged_apart_does_not_warn_for_ever(desk: Callable[..., Desk], serve: Serve) -> None:
+    serve(0, 150)
+    desk().review(90)
+    assert "WARNING" in {row["level"] for row in desk().newest()}
+    for segments in (["plan"], []):
+        desk(segments=segments).review(91)
+        [said] = [row for row in desk().newest() if row["segment"] == "country=IT"]
+        assert (said["level"], said["reason"]) == ("OK", "no longer judged apart")
 
 
 def test_segments_roll_up_as_the_whole_does(

@@ -44,7 +44,7 @@ def _print_reviewed(console: Console, found: dict[str, Any]) -> None:
     console.print(rows)
     quiet: Counter[tuple[str, str, str, str]] = Counter()
     for verdict in found["verdicts"]:
-        if verdict["segment"] and verdict["level"] in {"OK", "INSUFFICIENT_DATA"}:
+        if "=" in verdict["segment"] and verdict["level"] in {"OK", "INSUFFICIENT_DATA"}:
             quiet[verdict["model"], verdict["version"], verdict["check"], verdict["level"]] += 1
             continue
         level = Text(verdict["level"], STYLES.get(verdict["level"], "dim"))
