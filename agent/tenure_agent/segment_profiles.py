@@ -15,7 +15,7 @@ from tenure_agent.checks.drift import CHECK, Settings
 from tenure_agent.config import Config
 from tenure_agent.model_config import DriftConfig
 from tenure_agent.past import WINDOW, Step
-from tenure_agent.records import Level, Verdict, Window
+from tenure_agent.records import Level, Verdict
 from tenure_agent.reference import Reference
 from tenure_agent.segment_tracks import Alarm, Left, SegmentTracks, configured
 from tenure_agent.store import Database, predictions, steps, summaries, verdicts
@@ -126,11 +126,7 @@ class SegmentProfiles:
                 await self._database.async_write(_keeper(model, version, tracks, done, news))
         except Exception as error:
             logger.exception("the drift check of segments of %(model)s failed", {"model": model.name})
-            window = Window(until, until)
-            plain = [
-                Verdict("", "", CHECK, Level.ERROR, failed(error), window, 0, segment=one) for one in tracks.tracks
-            ]
-            news = tracks.news(map(mine, plain))
+            news = tracks.news(mine(verdict) for verdict in tracks.broken(failed(error), until))
             if not self._replay and news:
                 await self._database.async_write(_keeper(model, version, tracks, [], news))
         return list(tracks.newest.values()), news

@@ -213,6 +213,14 @@ class SegmentTracks:
             Verdict("", "", CHECK, Level.OK, "no longer judged apart", window, 0, segment=name) for name in gone
         ]
 
+    def broken(self, reason: str, now: int) -> list[Verdict]:
+        """The check failed: told of the moment after the block judged last, so that the next one comes after it."""
+        said = []
+        for name, track in self.tracks.items():
+            at = now if track.past.next is None else track.past.next * track.length
+            said.append(Verdict("", "", CHECK, Level.ERROR, reason, Window(at, at + 1), 0, segment=name))
+        return said
+
     def _where(self, whole: Verdict) -> str:
         """Which segments hold more of a move than of the rows: by rows times squared distance from their own reference."""
         surprised = {one.column for one in whole.readings if one.detector == SURPRISE and one.level in ALARMING}

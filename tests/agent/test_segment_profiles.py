@@ -113,15 +113,15 @@ def test_a_change_in_one_segment_warns_and_decides_nothing(
 
 
 def test_a_restart_goes_on_as_if_nothing_had_been(desk: Callable[..., Desk], serve: Serve) -> None:
-    serve(0, 150)
+    serve(0, 100)
     every = 25
     steady = desk()
-    expected = told([verdict for block in range(every, 151, every) for verdict in steady.review(block).said])
+    expected = told([verdict for block in range(every, 101, every) for verdict in steady.review(block).said])
     tables = ("verdicts", "steps", "summaries", "watermarks")
     steps_kept = steady.database.read(lambda c: _steps(c, steady)).result()
     steady.database.write(lambda c: [c.execute(f"DELETE FROM {table}") for table in tables]).result()
 
-    found = told([verdict for block in range(every, 151, every) for verdict in desk().review(block).said])
+    found = told([verdict for block in range(every, 101, every) for verdict in desk().review(block).said])
     assert found == expected
     assert steady.database.read(lambda c: _steps(c, steady)).result() == steps_kept
     assert "country=IT" in {name for name, level, _ in found if level == "WARNING"}
