@@ -90,7 +90,8 @@ def build(
             Table(Path(folder), told) as table,
         ):
             table.load(data, named, where=where, missing=missing)
-            _check_segments(segments, table)
+            if segments:
+                _check_segments(segments, table)
             built = _built(table, model, version, named.declared, task, f"built from {data.name}")
             built = with_segments(built, table, segments)
         built.save(out)
