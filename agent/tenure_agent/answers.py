@@ -73,7 +73,7 @@ class Answers:
                 for model in Catalogue(cursor).models.values()  # ours may know of a table that is not committed yet
             }
             said = [
-                {k: row[k] for k in ("model", "version", "check", "level", "reason", "measures")}
+                {k: row[k] for k in ("model", "version", "check", "segment", "level", "reason", "measures")}
                 | {"evidence": row.get("evidence", {}), "time": iso(row["time"])}
                 for row in verdicts.newest(cursor)
             ]
@@ -106,13 +106,14 @@ class Answers:
         said: list[Verdict] = []
         for name in names:
             review = await self._reviewer.review(name, self._ingest.newest + 1)
-            said += [] if review is None else [review.drift, review.performance]
+            said += [] if review is None else [review.drift, *review.segments, review.performance]
         return {
             "verdicts": [
                 {
                     "model": verdict.model,
                     "version": verdict.version,
                     "check": verdict.check,
+                    "segment": verdict.segment,
                     "level": verdict.level,
                     "reason": verdict.reason,
                     "rows": verdict.rows,

@@ -30,6 +30,7 @@ from tenure_agent.records import Decision, micros, moment
 from tenure_agent.reference import Reference
 from tenure_agent.review import Reviewer
 from tenure_agent.scheduler import CATCH_UP, every
+from tenure_agent.segment_builder import with_segments
 from tenure_agent.store import Database, references, replay
 from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.database import Cursor
@@ -152,15 +153,17 @@ class Backtest:
         """The reference of a version from the rows the history marks as such; stored."""
         rows = self._database.read(lambda cursor: replay.reference_rows(cursor, self._history, version)).result()
         values = {(column.part, column.name): rows[column.stored] for column in self._history.columns}
+        source = Rows(values)
         built = build_reference(
             self.model.name,
             version,
-            Rows(values),
+            source,
             declared=declared_columns(self.model, model),
             losses=_losses(rows, model),
             told=f"{len(rows['time']):,} rows of the history marked as its reference",
             span=(int(rows["time"].min()), int(rows["time"].max())),
         )
+        built = with_segments(built, source, model.segments)
         number = self.model.versions[version]
         self._database.write(lambda cursor: references.save(cursor, self.model.number, number, built, 0)).result()
         return built

@@ -131,15 +131,31 @@ def build_reference(
 
 def _parts(layout: Layout, source: Source, blocks: int) -> Iterator[tuple[int, Summary]]:
     """Summaries of a source's rows, none of more than one block, with the block's number."""
-    rows, done = max(source.rows, 1), 0
+    done = 0
     for columns in source.chunks({column.key for column in layout.columns}):
         length = max((len(values) for values in columns.values()), default=0)
-        block = (np.arange(done, done + length) * max(blocks, 1)) // rows
+        yield from in_blocks(layout, columns, length, done, source.rows, blocks)
         done += length
-        first = int(block[0]) if length else 0
-        for low in range(first, int(block[-1]) + 1 if length else 0, AT_ONCE):
-            here = slice(*np.searchsorted(block, (low, low + AT_ONCE)).tolist())
-            groups = block[here] - low
-            found = summarise(layout, {key: values[here] for key, values in columns.items()}, groups, AT_ONCE)
-            present = np.unique(groups).tolist()
-            yield from ((low + group, found[group]) for group in present)
+
+
+def in_blocks(
+    layout: Layout, columns: Mapping[tuple[str, str], Array], length: int, done: int, rows: int, blocks: int
+) -> Iterator[tuple[int, Summary]]:
+    """Summaries of the next `length` rows of `rows`, none of more than one block, with the block's number.
+
+    Parameters
+    ----------
+    done
+        How many rows came before.
+    blocks
+        How many of equal length all rows make.
+    """
+    if not length:
+        return
+    block = (np.arange(done, done + length) * max(blocks, 1)) // max(rows, 1)
+    for low in range(int(block[0]), int(block[-1]) + 1, AT_ONCE):
+        here = slice(*np.searchsorted(block, (low, low + AT_ONCE)).tolist())
+        groups = block[here] - low
+        found = summarise(layout, {key: values[here] for key, values in columns.items()}, groups, AT_ONCE)
+        present = np.unique(groups).tolist()
+        yield from ((low + group, found[group]) for group in present)

@@ -21,6 +21,8 @@ class Episode:
         None while it goes on.
     columns
         What it was about when it opened.
+    segment
+        The part of the rows it was in; empty: all of them.
     """
 
     version: str
@@ -30,6 +32,7 @@ class Episode:
     closed: int | None
     columns: tuple[str, ...]
     reason: str
+    segment: str = ""
 
     def document(self) -> dict[str, Any]:
         """As JSON has it; part of a stable contract."""
@@ -37,6 +40,7 @@ class Episode:
             "kind": "episode",
             "version": self.version,
             "check": self.check,
+            "segment": self.segment or None,
             "level": self.level,
             "opened": iso(self.opened),
             "closed": None if self.closed is None else iso(self.closed),
@@ -70,11 +74,11 @@ class Chronicle:
 
     start: int
     reviews: int = 0
-    episodes: Counter[tuple[str, Level]] = field(default_factory=Counter)
+    episodes: Counter[tuple[str, str, Level]] = field(default_factory=Counter)
     decisions: Counter[str] = field(default_factory=Counter)
     levels: dict[str, Counter[Level]] = field(default_factory=dict)
     critical: int = 0  # microseconds
-    _open: dict[str, Episode] = field(default_factory=dict)  # by check
+    _open: dict[tuple[str, str], Episode] = field(default_factory=dict)  # by check and segment
     _version: str = ""
     _until: int = 0
 
@@ -91,20 +95,22 @@ class Chronicle:
             self.decisions[decision.action] += 1
 
     def _heard(self, verdict: Verdict) -> Iterator[Episode]:
-        self.levels.setdefault(verdict.check, Counter())[verdict.level] += 1
+        if not verdict.segment:  # of segments only what changes is said
+            self.levels.setdefault(verdict.check, Counter())[verdict.level] += 1
         if verdict.level not in ALARMING and verdict.level is not Level.OK:
             return  # what cannot be judged opens nothing and closes nothing
-        now, open_ = verdict.window.end, self._open.get(verdict.check)
+        key = verdict.check, verdict.segment
+        now, open_ = verdict.window.end, self._open.get(key)
         if open_ is not None and open_.level is not verdict.level:
             self._count_until(now)
-            del self._open[verdict.check]
+            del self._open[key]
             yield replace(open_, closed=now)
-        if verdict.level in ALARMING and verdict.check not in self._open:
+        if verdict.level in ALARMING and key not in self._open:
             self._count_until(now)
-            self.episodes[verdict.check, verdict.level] += 1
+            self.episodes[*key, verdict.level] += 1
             columns = tuple(dict.fromkeys(r.column for r in verdict.readings if r.level in ALARMING))
-            opened = Episode(verdict.version, verdict.check, verdict.level, now, None, columns, verdict.reason)
-            self._open[verdict.check] = opened
+            told = verdict.reason, verdict.segment
+            self._open[key] = opened = Episode(verdict.version, verdict.check, verdict.level, now, None, columns, *told)
             yield opened
 
     def end(self, now: int) -> Iterator[Episode]:
@@ -131,8 +137,8 @@ class Chronicle:
         return {
             "reviews": self.reviews,
             "episodes": [
-                {"check": check, "level": level, "count": count}
-                for (check, level), count in sorted(self.episodes.items())
+                {"check": check, **({"segment": segment} if segment else {}), "level": level, "count": count}
+                for (check, segment, level), count in sorted(self.episodes.items())
             ],
             "decisions": dict(sorted(self.decisions.items())),
             "verdicts": {check: dict(sorted(levels.items())) for check, levels in sorted(self.levels.items())},

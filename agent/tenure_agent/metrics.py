@@ -21,7 +21,7 @@ class Metrics:
     Names come from outside: past the first 200 models, versions or columns a label reads `other`.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry) -> None:  # noqa: PLR0915  # a list, a metric each
         self.registry = registry
         self._names: dict[str, set[str]] = {}
         self._read: dict[tuple[str, str, str], set[tuple[str, str]]] = {}
@@ -76,6 +76,19 @@ class Metrics:
             "drift_threshold", "What the statistic must reach before it counts.", *MODEL, "column", "detector"
         )
         self.score = gauge("drift_score", "How surprising the last window was; 1 and more is a surprise.", *MODEL)
+        self.segment_verdict = gauge(
+            "segment_verdict_level",
+            "Of one segment: 0 OK, 1 WARNING, -1 INSUFFICIENT_DATA, -2 ERROR.",
+            *MODEL,
+            "check",
+            "segment",
+        )
+        self.segment_score = gauge(
+            "segment_drift_score",
+            "How surprising a segment's last window was; 1 and more is a surprise.",
+            *MODEL,
+            "segment",
+        )
         self.blind = gauge(
             "drift_unjudgeable",
             "1 where a column moves so much by itself that nothing could surprise.",
@@ -148,6 +161,12 @@ class Metrics:
                     self.reconstruction.labels(*labels, RECONSTRUCTED[name]).set(value)
                 else:
                     self.performance.labels(*labels, name).set(value)
+
+    def show_segment(self, verdict: Verdict) -> None:
+        labels, segment = self.known(verdict.model, verdict.version), self._capped("segment", verdict.segment)
+        self.segment_verdict.labels(*labels, verdict.check, segment).set(LEVELS[verdict.level])
+        if SCORE in verdict.measures:
+            self.segment_score.labels(*labels, segment).set(verdict.measures[SCORE])
 
     def show_missing(self, model: str, version: str, column: str, share: float) -> None:
         self.missing.labels(*self.known(model, version), self._capped("column", column)).set(share)

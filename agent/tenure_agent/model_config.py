@@ -22,6 +22,20 @@ MOST_SEGMENTS = 8
 FIRST_ROWS = 5000
 
 
+def few_segments(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Features by which rows may be told apart.
+
+    Raises
+    ------
+    ValueError
+        With what they must be.
+    """
+    unclear = any(not name or "=" in name for name in value)
+    if len(set(value)) != len(value) or unclear or len(value) > MOST_SEGMENTS:
+        raise ValueError(f"{MOST_SEGMENTS} names of features at most, each once and without =")
+    return value
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -154,7 +168,9 @@ class ModelConfig(Section):
     mode: Literal["observe", "advise", "act"] = "advise"
     reference: ReferenceConfig = ReferenceConfig()
     columns: Mapping[str, Literal["numeric", "categorical", "boolean", "ignore"]] = Field(default_factory=dict)
-    segments: tuple[str, ...] = ()  # features whose values stay with a prediction when its row is gone
+    segments: tuple[
+        str, ...
+    ] = ()  # features whose values are judged apart, and stay with a prediction when its row is gone
     drift: DriftConfig = DriftConfig()
     performance: PerformanceConfig = PerformanceConfig()
     retrain: RetrainConfig = RetrainConfig()
@@ -167,9 +183,7 @@ class ModelConfig(Section):
     @field_validator("segments")
     @classmethod
     def _few(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(value)) != len(value) or not all(value) or len(value) > MOST_SEGMENTS:
-            raise ValueError(f"{MOST_SEGMENTS} names of features at most, each once")
-        return value
+        return few_segments(value)
 
     @field_validator("performance")
     @classmethod

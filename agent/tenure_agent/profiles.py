@@ -28,13 +28,16 @@ from tenure_agent.live_rows import LiveRows
 from tenure_agent.past import WINDOW, Step
 from tenure_agent.records import MICROS, Verdict
 from tenure_agent.reference import Reference
+from tenure_agent.segment_builder import with_segments
+from tenure_agent.segment_profiles import SegmentProfiles, segment_bucket
+from tenure_agent.segment_tracks import SegmentTracks, configured
 from tenure_agent.store import Database, predictions, references, summaries
 from tenure_agent.store import steps as steps_store
 from tenure_agent.store.catalogue import Model
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.predictions import CHAMPION
-from tenure_agent.stored_rows import declared_columns, needed, summaries_of
-from tenure_agent.summary import MAGNITUDES, Summary
+from tenure_agent.stored_rows import declared_columns, needed, segment_summaries_of, summaries_of
+from tenure_agent.summary import MAGNITUDES, Summary, add
 from tenure_agent.surprise import margin_of
 from tenure_agent.track import Track
 
@@ -68,6 +71,7 @@ class Profiles:
         self._awaited: dict[tuple[int, int], str] = {}
         self._tracks: dict[tuple[int, int], Track] = {}
         self._done: dict[tuple[int, int], list[tuple[Verdict, Step]]] = {}  # judged, and not said yet
+        self.segments = SegmentProfiles(database, config, replay=replay)
 
     async def reference(self, model: Model, version: int, now: int) -> Reference | None:
         """A version's reference at an event time; None while there are too few rows to take it from: see `awaited`."""
@@ -91,13 +95,13 @@ class Profiles:
     def _find(self, cursor: Cursor, model: Model, version: int) -> tuple[Reference, bool] | None:
         """A reference that is there, and whether it is new to the store."""
         stored = references.newest(cursor, model.number, version)
-        settings = self._config.model(model.name).reference
-        name = model.version_name(version)
+        config = self._config.model(model.name)
+        settings, name = config.reference, model.version_name(version)
         if settings.file is not None and not {"/", "\0"} & set(name):  # the name comes from outside
             path = Path(settings.file.replace("{version}", name))
             if path.exists():
                 configured = Reference.load(path)
-                if stored is None or stored.hash != configured.hash:
+                if stored is None or not stored.same_bins(configured):
                     return configured, True
         return None if stored is None else (stored, False)
 
@@ -116,9 +120,10 @@ class Profiles:
 
         def build() -> Reference:
             told, notices = found.told, found.notices
-            return build_reference(
+            built = build_reference(
                 model.name, name, rows, declared=declared, told=told, span=found.span, notices=notices
             )
+            return with_segments(built, rows, config.segments)
 
         return await self._apart(build)
 
@@ -168,7 +173,13 @@ class Profiles:
             await self._database.async_write(
                 lambda cursor: steps_store.append(cursor, model.number, version, reference.hash, track.length, steps)
             )
-        return self._done.pop((model.number, version))
+        done = self._done.pop((model.number, version))
+        told = self.segments.heard(model, version, [verdict for verdict, _ in done])
+        return list(zip(told, steps, strict=True))
+
+    async def judge_segments(self, model: Model, version: int, now: int) -> tuple[list[Verdict], list[Verdict]]:
+        """What stands now of each segment, and what is new to say of them."""
+        return await self.segments.judge(model, version, now - self.settle)
 
     def missing(self, model: Model, version: int) -> dict[str, float]:
         """Share of rows without a value in the newest window judged, by column."""
@@ -185,11 +196,15 @@ class Profiles:
             found = await self._database.async_read(lambda cursor: self._resume(cursor, model, version, reference, now))
             if found is None:
                 return None
-            self._tracks[key] = known = found
+            known, segments = found
+            self._tracks[key] = known
+            self.segments.take_up(model, version, segments)
         return known
 
-    def _resume(self, cursor: Cursor, model: Model, version: int, reference: Reference, now: int) -> Track | None:
-        """A version's track as it was left, or a new one."""
+    def _resume(
+        self, cursor: Cursor, model: Model, version: int, reference: Reference, now: int
+    ) -> tuple[Track, SegmentTracks | None] | None:
+        """A version's track as it was left, or a new one, and those of its segments where any are configured."""
         length = self._length(cursor, model, version, reference, now)
         if length is None:
             return None
@@ -199,7 +214,7 @@ class Profiles:
         since = 0 if track.past.next is None else (track.past.next - WINDOW) * length
         for time, blob in summaries.since(cursor, model.number, version, CHAMPION, reference.hash, since):
             track.add(time, Summary.from_bytes(blob, reference.layout))
-        return track
+        return track, self.segments.resume(cursor, model, version, reference, length, now)
 
     def _length(self, cursor: Cursor, model: Model, version: int, reference: Reference, now: int) -> int | None:
         """Of a block in microseconds: a tenth of the window that is configured, was chosen before, or holds enough rows."""
@@ -219,20 +234,27 @@ class Profiles:
     async def _advance(self, model: Model, version: int, track: Track, newest: int) -> None:
         """Summarise rows that are not summarised yet, as many buckets as are held at once."""
         reference, span = track.reference, self._bucket(track)
+        part = segment_bucket(track.length)
         room = HELD_INTEGERS // (reference.layout.bins + MAGNITUDES * (len(reference.columns) + 1))
         held: dict[tuple[int, int], Summary] = {}
+        parts: dict[tuple[str, int], Summary] = {}
         upto = track.upto
-        while upto < newest and len(held) <= room:
-            after, found = await self._chunk(model, version, reference, upto, span)
-            for key, summary in found:
-                held[key] = held[key] + summary if key in held else summary
+        while upto < newest and len(held) + len(parts) <= room:
+            after, found, of_segments = await self._chunk(model, version, reference, upto, (span, part))
+            add(held, found)
+            add(parts, of_segments)
             upto = after if after > upto else newest
         new = [(*key, summary) for key, summary in held.items()]
+        new_parts = [(*key, summary) for key, summary in parts.items()]
         if not self._replay and new:
-            await self._database.async_write(
-                lambda cursor: summaries.append(cursor, model.number, version, reference.hash, span, upto, new)
-            )
+
+            def write(cursor: Cursor) -> None:
+                summaries.append(cursor, model.number, version, reference.hash, span, upto, new)
+                summaries.append_segments(cursor, model.number, version, reference.hash, part, new_parts)
+
+            await self._database.async_write(write)
         track.upto = upto
+        self.segments.add(model, version, new_parts)
         for role, time, summary in new:
             if role == CHAMPION:
                 track.add(time, summary)
@@ -241,10 +263,17 @@ class Profiles:
         return work() if self._replay else await asyncio.to_thread(work)
 
     async def _chunk(
-        self, model: Model, version: int, reference: Reference, after: int, span: int
-    ) -> tuple[int, list[tuple[tuple[int, int], Summary]]]:
-        """The ingest number up to which the next rows go, and their summaries."""
-        columns = needed(model, reference)
+        self, model: Model, version: int, reference: Reference, after: int, spans: tuple[int, int]
+    ) -> tuple[int, list[tuple[tuple[int, int], Summary]], list[tuple[tuple[str, int], Summary]]]:
+        """The ingest number up to which the next rows go, their summaries, and those of segments.
+
+        Parameters
+        ----------
+        spans
+            Microseconds that a summary covers, and one of a segment.
+        """
+        apart = configured(reference, self._config.model(model.name).segments)
+        columns = needed(model, reference, [one.feature for one in apart])
 
         def read(cursor: Cursor) -> tuple[int, dict[str, Array]]:
             upto = predictions.batch_bounds(cursor, model, after, max(1, CHUNK_VALUES // (len(columns) + 2)))
@@ -253,8 +282,14 @@ class Profiles:
 
         upto, rows = await self._database.async_read(read)
         if not rows:
-            return after, []
-        return upto, await self._apart(lambda: summaries_of(model, reference, rows, span))
+            return after, [], []
+        return await self._apart(
+            lambda: (
+                upto,
+                summaries_of(model, reference, rows, spans[0]),
+                segment_summaries_of(model, reference, apart, rows, spans[1]),
+            )
+        )
 
     def _bucket(self, track: Track) -> int:
         """What one summary covers: a minute, or where windows are long as much as divides a block and an hour."""

@@ -91,6 +91,8 @@ class Verdict:
     evidence
         Of columns that surprised: what its bins hold (`bins`), and the shares of rows in them, in the `reference` and in
         the `window`.
+    segment
+        The part of the rows it is of, such as country=DE; empty: all of them.
     """
 
     model: str
@@ -103,6 +105,7 @@ class Verdict:
     readings: Sequence[Reading] = ()
     measures: Mapping[str, float] = field(default_factory=dict)
     evidence: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
+    segment: str = ""
 
 
 @dataclass(frozen=True, slots=True)

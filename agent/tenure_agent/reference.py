@@ -2,7 +2,7 @@
 
 It ships with the model, and every replica bins alike. It holds no rows, but of each column: its name, kind and bins (edges
 that are no row's value, but for values that many rows share; names of categories that at least 5 rows share); how many
-rows fell into each bin, over all and in each block of at least 20 rows; counts of what is missing, infinite or zero, and
+rows fell into each bin, over all and in each block of at least 20 rows, and the same of each segment it was asked for; counts of what is missing, infinite or zero, and
 by powers of two; sum, sum of squares, and a range rounded outwards; values that at least 5 rows share. Of the whole: the
 first and last event time, the file's name, figures of the losses, how far each feature tells the label, and how numeric
 features go together, but for those whose variance fewer than 5 rows make.
@@ -29,6 +29,7 @@ from tenure_agent.coarse import Coarse
 from tenure_agent.covariance import Covariance
 from tenure_agent.hints import Hint
 from tenure_agent.losses import LossProfile
+from tenure_agent.segments import Segment
 from tenure_agent.summary import Summary
 
 FORMAT = 2
@@ -52,6 +53,8 @@ class Reference:
         int64 (blocks, coarse bins): how many rows of each equal stretch, in time order, fell into which coarse bin.
     span
         Event times of its first and last row in microseconds since 1970 UTC; (0, 0) where it has none.
+    segments
+        Of the features it was asked to tell the values of apart.
     """
 
     model: str
@@ -65,6 +68,7 @@ class Reference:
     notices: tuple[str, ...] = ()
     hints: tuple[Hint, ...] = ()
     covariance: Covariance | None = None
+    segments: tuple[Segment, ...] = ()
 
     @cached_property
     def layout(self) -> Layout:
@@ -74,6 +78,12 @@ class Reference:
     def rows(self) -> int:
         """Rows it was built from."""
         return int(self.summary.seen.max(initial=0))
+
+    def of(self, segment: Segment) -> Reference:
+        """A segment as a reference of its own, over the same bins."""
+        return replace(
+            self, summary=segment.summary, blocks=segment.blocks, segments=(), losses=(), hints=(), notices=()
+        )
 
     @cached_property
     def coarse(self) -> Coarse:
@@ -96,6 +106,10 @@ class Reference:
         columns = json.dumps([_document(column) for column in self.columns], sort_keys=True)
         return hashlib.sha256(columns.encode()).hexdigest()[:32]
 
+    def same_bins(self, other: Reference) -> bool:
+        """Whether summaries over this one, and over its segments, are summaries over another."""
+        return self.hash == other.hash and {one.name for one in self.segments} == {one.name for one in other.segments}
+
     @cached_property
     def digest(self) -> str:
         """The sha256 of all it holds: what a governance document names."""
@@ -116,14 +130,17 @@ class Reference:
             "span": list(self.span),
             "notices": list(self.notices),
             "columns": [_document(column) for column in self.columns],
-            "summary": base64.b85encode(self.summary.to_bytes()).decode(),
             "losses": [_document(loss) for loss in self.losses],
             "hints": [_document(hint) for hint in self.hints],
-            "blocks": len(self.blocks),
-            "block_counts": base64.b85encode(zlib.compress(self.blocks.astype("<u4").tobytes(), 9)).decode(),
+            **_counts_document(self.summary, self.blocks),
         }
-        if self.covariance is not None:  # older files have none, and keep their digest
+        if self.covariance is not None:  # older files have neither, and keep their digest
             document["covariance"] = self.covariance.document()
+        if self.segments:
+            document["segments"] = [
+                {"feature": one.feature, "value": one.value, **_counts_document(one.summary, one.blocks)}
+                for one in self.segments
+            ]
         return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
     @classmethod
@@ -142,19 +159,22 @@ class Reference:
                     f"{origin}: format {found} is not {FORMAT}. Try: build it again with this agent"
                 )
             columns = tuple(_column_of(column) for column in document["columns"])
-            counts = np.frombuffer(zlib.decompress(base64.b85decode(document["block_counts"])), "<u4").astype(np.int64)
+            layout = Layout(columns)
             return cls(
                 document["model"],
                 document["version"],
                 columns,
-                Summary.from_bytes(base64.b85decode(document["summary"]), Layout(columns)),
-                counts.reshape(document["blocks"], -1) if document["blocks"] else np.zeros((0, 0), np.int64),
+                *_counts_of(document, layout),
                 (document["span"][0], document["span"][1]),
                 tuple(LossProfile(**_tuples(loss)) for loss in document["losses"]),
                 document["source"],
                 tuple(document["notices"]),
                 tuple(Hint(**hint) for hint in document["hints"]),
                 Covariance.read(document["covariance"]) if "covariance" in document else None,
+                tuple(
+                    Segment(one["feature"], one["value"], *_counts_of(one, layout))
+                    for one in document.get("segments", ())
+                ),
             )
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, zlib.error) as error:
             raise ReferenceUnreadable(
@@ -184,6 +204,20 @@ class Reference:
 
 def _document(value: ColumnBins | LossProfile | Hint) -> dict[str, Any]:
     return {field.name: getattr(value, field.name) for field in fields(value)}  # `asdict` would copy every edge
+
+
+def _counts_document(summary: Summary, blocks: Array) -> dict[str, Any]:
+    return {
+        "summary": base64.b85encode(summary.to_bytes()).decode(),
+        "blocks": len(blocks),
+        "block_counts": base64.b85encode(zlib.compress(blocks.astype("<u4").tobytes(), 9)).decode(),
+    }
+
+
+def _counts_of(document: dict[str, Any], layout: Layout) -> tuple[Summary, Array]:
+    summary = Summary.from_bytes(base64.b85decode(document["summary"]), layout)
+    counts = np.frombuffer(zlib.decompress(base64.b85decode(document["block_counts"])), "<u4").astype(np.int64)
+    return summary, counts.reshape(document["blocks"], -1) if document["blocks"] else np.zeros((0, 0), np.int64)
 
 
 def _column_of(document: dict[str, Any]) -> ColumnBins:

@@ -62,12 +62,15 @@ class Review:
         As they stand now.
     said
         What is new, oldest first: blocks judged at one review can say several things.
+    segments
+        The newest of each part of the rows.
     """
 
     drift: Verdict
     performance: Verdict
     said: Sequence[Verdict]
     decision: Decision | None
+    segments: Sequence[Verdict] = ()
 
 
 class Reviewer:
@@ -143,6 +146,7 @@ class Reviewer:
         judged = await self._drift(model, version, reference, now, broken)
         drift = judged[-1]
         together = await self._together.look(model, version, reference, now)
+        segments, news_of_segments = await self.profiles.judge_segments(model, version, now)
         performance, performance_alone, emergency = self._appraiser.appraise(model, version, reference, labelled, now)
         decision = None
         retrain = config.retrain
@@ -174,8 +178,10 @@ class Reviewer:
         self._appraiser.note(model, version, performance_alone, performance.level)
         if not self._replay:
             self._show([verdict for verdict, _ in said], len(labelled), decision)
+            for verdict in segments:
+                self._metrics.show_segment(verdict)
         self._metrics.check_seconds.observe(asyncio.get_running_loop().time() - started)
-        return Review(drift, performance, [verdict for verdict, _ in said], decision)
+        return Review(drift, performance, [*(verdict for verdict, _ in said), *news_of_segments], decision, segments)
 
     def _show(self, said: Sequence[Verdict], labels: int, decision: Decision | None) -> None:
         name, version = said[-1].model, said[-1].version

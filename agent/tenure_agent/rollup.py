@@ -26,23 +26,27 @@ def roll_up(cursor: Cursor, model: Model, version: int, now: int) -> int:
     now
         Microseconds since 1970 UTC: what comes from the future makes nothing old.
     """
-    return _roll(cursor, model, version, now, HOUR, FINE) + _roll(cursor, model, version, now, DAY, HOURLY)
+    return sum(
+        _roll(cursor, model, version, segment, now, span, age)
+        for segment in summaries.segments(cursor, model.number, version)
+        for span, age in ((HOUR, FINE), (DAY, HOURLY))
+    )
 
 
-def _roll(cursor: Cursor, model: Model, version: int, now: int, span: int, age: int) -> int:
-    extent = summaries.extent(cursor, model.number, version, span, now)
+def _roll(cursor: Cursor, model: Model, version: int, segment: str, now: int, span: int, age: int) -> int:
+    extent = summaries.extent(cursor, model.number, version, span, now, segment)
     reference = references.newest(cursor, model.number, version)
     if extent is None or reference is None:
         return 0
     oldest, newest = extent
-    length = steps.length(cursor, model.number, version, reference.hash) or 0
+    length = steps.length(cursor, model.number, version, reference.hash, segment) or 0
     age = max(age, 2 * WINDOW * length)
     until = min((newest - age) // span, oldest // span + AT_ONCE) * span
-    found = summaries.before(cursor, model.number, version, reference.hash, until, span)
+    found = summaries.before(cursor, model.number, version, reference.hash, until, span, segment)
     rolled = []
     for (role, time), some in groupby(found, key=lambda one: (one[0], one[1] // span * span)):
         blobs = [Summary.from_bytes(blob, reference.layout) for _, _, blob in some]
         rolled.append((role, time, merge(reference.layout, blobs)))
     if rolled:
-        summaries.replace_before(cursor, model.number, version, reference.hash, until, span, rolled)
+        summaries.replace_before(cursor, model.number, version, reference.hash, until, span, rolled, segment)
     return len(found) - len(rolled)

@@ -10,14 +10,18 @@ import numpy.typing as npt
 
 from tenure_agent.bins import CATEGORICAL, as_texts
 from tenure_agent.model_config import ModelConfig
+from tenure_agent.records import FEATURE
 from tenure_agent.reference import Reference
+from tenure_agent.segments import MOST_VALUES, Segment, numbers
 from tenure_agent.store.catalogue import Column, Model
+from tenure_agent.store.predictions import CHAMPION
 from tenure_agent.summary import Summary
 from tenure_agent.tally import summarise
 
 Array = npt.NDArray[Any]
 
 ROLES = 256  # as many as a row can hold
+SEGMENTS = MOST_VALUES + 1  # of a feature
 AT_ONCE = 64  # buckets summarised together
 
 
@@ -27,9 +31,10 @@ def declared_columns(model: Model, config: ModelConfig) -> dict[str, str]:
     return times | dict(config.columns)  # time always moves on
 
 
-def needed(model: Model, reference: Reference) -> Sequence[Column]:
-    """The stored columns a reference speaks of."""
-    return [model.columns[column.key] for column in reference.columns if column.key in model.columns]
+def needed(model: Model, reference: Reference, features: Sequence[str] = ()) -> Sequence[Column]:
+    """The stored columns a reference speaks of, and some features besides."""
+    keys = dict.fromkeys([*(column.key for column in reference.columns), *((FEATURE, name) for name in features)])
+    return [model.columns[key] for key in keys if key in model.columns]
 
 
 def read_column(column: Column, rows: Mapping[str, Array], kind: str | None = None) -> Array:
@@ -51,7 +56,37 @@ def summaries_of(
     model: Model, reference: Reference, rows: Mapping[str, Array], bucket: int
 ) -> list[tuple[tuple[int, int], Summary]]:
     """Role, time and summary of rows just read, by buckets of event time."""
-    keys, groups = np.unique(rows["time"] // bucket * ROLES + rows["role"], return_inverse=True)
+    return [
+        ((key % ROLES, key // ROLES * bucket), one)
+        for key, one in _grouped(model, reference, rows, rows["time"] // bucket * ROLES + rows["role"])
+    ]
+
+
+def segment_summaries_of(
+    model: Model, reference: Reference, segments: Sequence[Segment], rows: Mapping[str, Array], bucket: int
+) -> list[tuple[tuple[str, int], Summary]]:
+    """Name of the segment, time and summary of champion rows just read, by buckets of event time."""
+    done: list[tuple[tuple[str, int], Summary]] = []
+    champions = np.flatnonzero(rows["role"] == CHAMPION)
+    for feature in dict.fromkeys(one.feature for one in segments) if len(champions) else ():
+        own = [one for one in segments if one.feature == feature]
+        values = [one.value for one in own if one.value is not None]
+        kept = {name: array[champions] for name, array in rows.items()}
+        column = model.columns.get((FEATURE, feature))
+        if column is None:
+            of = np.full(len(champions), len(values), np.int64)
+        else:
+            of = numbers(read_column(column, kept, CATEGORICAL if column.has_texts else None), values)
+        known = np.flatnonzero(of < len(own))  # the others may have too few rows in the reference to be judged
+        kept = {name: array[known] for name, array in kept.items()}
+        found = _grouped(model, reference, kept, kept["time"] // bucket * SEGMENTS + of[known])
+        done += [((own[key % SEGMENTS].name, key // SEGMENTS * bucket), one) for key, one in found]
+    return done
+
+
+def _grouped(model: Model, reference: Reference, rows: Mapping[str, Array], keys: Array) -> list[tuple[int, Summary]]:
+    """Summaries of rows with the same key."""
+    found, groups = np.unique(keys, return_inverse=True)
     order = slice(None) if (np.diff(groups) >= 0).all() else np.argsort(groups, kind="stable")
     groups = groups[order]
     values = {
@@ -59,12 +94,12 @@ def summaries_of(
         for column in reference.columns
         if column.key in model.columns
     }
-    done: list[tuple[tuple[int, int], Summary]] = []
-    for low in range(0, len(keys), AT_ONCE):
+    done: list[tuple[int, Summary]] = []
+    for low in range(0, len(found), AT_ONCE):
         here = slice(*np.searchsorted(groups, (low, low + AT_ONCE)).tolist())
-        part = keys[low : low + AT_ONCE].tolist()
-        found = summarise(
+        part = found[low : low + AT_ONCE].tolist()
+        made = summarise(
             reference.layout, {key: array[here] for key, array in values.items()}, groups[here] - low, len(part)
         )
-        done += [((key % ROLES, key // ROLES * bucket), one) for key, one in zip(part, found, strict=True)]
+        done += zip(part, made, strict=True)
     return done

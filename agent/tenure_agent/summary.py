@@ -10,7 +10,7 @@ import struct
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from tenure_agent.bins import Layout
 
 Array = npt.NDArray[Any]
 Hitters = dict[float | str, int]
+Key = TypeVar("Key")
 
 FORMAT = 2
 MAGNITUDES = 128
@@ -159,6 +160,12 @@ def merge(layout: Layout, summaries: Iterable[Summary]) -> Summary:
             np.maximum(summed["high"], summary.high, out=summed["high"])
             hitters = tuple(map(_merged, hitters, summary.hitters))
     return Summary(hitters, **summed)
+
+
+def add(held: dict[Key, Summary], found: Iterable[tuple[Key, Summary]]) -> None:
+    """Add summaries to those held under the same keys."""
+    for key, summary in found:
+        held[key] = held[key] + summary if key in held else summary
 
 
 def _merged(one: Hitters, other: Hitters) -> Hitters:

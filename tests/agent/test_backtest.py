@@ -181,6 +181,23 @@ def test_after_a_deploy_the_new_version_is_judged_by_itself(replay: Replay) -> N
     assert (closed.version, closed.closed is not None and at(3500) <= closed.closed <= at(3550)) == ("1", True)
 
 
+def test_a_change_in_one_segment_is_an_episode_of_that_segment(replay: Replay) -> None:
+    table = history(seed=3)
+    table.loc[np.arange(len(table)) % 8 == 0, "country"] = "LU"
+    late = np.arange(len(table)) >= REFERENCE + CHANGE
+    table["x"] += 3.0 * (late & (table["country"] == "LU"))
+    assert replay(table)[0] == []
+    said, test = replay(table, segments=["country"])
+    opened = said[0]
+    assert isinstance(opened, Episode)
+    assert (opened.check, opened.segment, opened.level) == ("drift", "country=LU", Level.WARNING)
+    assert opened.document()["segment"] == "country=LU"
+    assert opened.reason.startswith("in country=LU: x: ")
+    found = test.chronicle.document()
+    assert found["episodes"] == [{"check": "drift", "segment": "country=LU", "level": "WARNING", "count": 1}]
+    assert found["critical_share"] == 0
+
+
 def test_every_and_window_as_asked(replay: Replay) -> None:
     _, test = replay(history(), Overrides(every=timedelta(hours=1), window=timedelta(hours=20)))
     assert test.interval == timedelta(hours=1)

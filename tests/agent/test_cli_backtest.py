@@ -45,7 +45,7 @@ def test_lines_with_a_kind_each_and_the_summary_last() -> None:
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     decision, episode, summary = lines
     assert [line["kind"] for line in lines] == ["decision", "episode", "summary"]
-    assert set(episode) == {"kind", "version", "check", "level", "opened", "closed", "columns", "reason"}
+    assert set(episode) == {"kind", "version", "check", "segment", "level", "opened", "closed", "columns", "reason"}
     assert (episode["check"], episode["level"], episode["columns"]) == ("drift", "CRITICAL", ["x"])
     assert episode["opened"] == decision["time"]
     assert set(decision) == {"kind", "time", "version", "action", "trigger", "urgency", "reason"}

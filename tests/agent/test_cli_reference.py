@@ -205,7 +205,7 @@ def test_show_json(built: Path) -> None:
     document = json.loads(tell("show", built, "--json").output)
     assert list(document) == [
         *("model", "version", "source", "digest", "hash", "rows", "blocks", "span"),
-        *("columns", "losses", "hints", "findings", "notices"),
+        *("columns", "losses", "segments", "hints", "findings", "notices"),
     ]
     assert document["span"] == ["2023-11-14T22:13:20Z", "2023-11-17T00:12:20Z"]
     amount = document["columns"][0]
@@ -219,6 +219,25 @@ def test_show_json(built: Path) -> None:
     assert [column["name"] for column in one["columns"]] == ["country"]
     assert {hint["column"] for hint in one["hints"]} == {"country"}
     assert one["findings"] == []
+
+
+def test_segments_are_told_apart(rows: Path, tmp_path: Path) -> None:
+    out = tmp_path / "fraud.reference"
+    arguments = ("build", rows, "--model", "fraud", "--version", "3", "--out", out)
+    done = tell(*arguments, "--segment", "country", "--segment", "split", "--column", "split=categorical")
+    assert done.exit_code == 0, done.output
+    assert "  segment country=DE: 1,333 rows\n" in done.output
+    assert json.loads(tell("show", out, "--json").output)["segments"] == {
+        **{f"country={name}": n for name, n in (("NL", 1334), ("DE", 1333), ("[red]", 1333))},
+        "split=reference": 3000,
+        "split=live": 1000,
+    }
+    assert "country=[red]: 1,333 rows" in tell("show", out).output
+    for odd in (("--segment", "nowhere"), ("--segment", "country", "--segment", "country")):
+        refused = tell(*arguments, *odd)
+        assert refused.exit_code == 2
+        assert "--segment: " in refused.output
+        assert "Try: " in refused.output
 
 
 def test_show_refuses_what_is_no_reference(rows: Path) -> None:

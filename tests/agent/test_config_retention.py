@@ -64,7 +64,7 @@ def test_labels_may_outlive_rows_by_far() -> None:
     assert parse_config({"store": {"retain": "1d"}, "models": {"m": late}}, "c").store.retain == timedelta(days=1)
 
 
-@pytest.mark.parametrize("segments", [["a"] * 2, [""], [f"f{i}" for i in range(9)]])
+@pytest.mark.parametrize("segments", [["a"] * 2, [""], ["a=b"], [f"f{i}" for i in range(9)]])
 def test_segments_are_few_and_distinct(segments: list[str]) -> None:
     [fault] = faults({"models": {"m": {"segments": segments}}})
     assert fault.startswith(f"models.m.segments: {segments!r:.200} cannot be used. Try: 8 names of features at most")

@@ -46,6 +46,18 @@ def test_a_score_and_what_cannot_be_judged(metrics: Metrics, value: Value) -> No
     assert b"tenure_performance{" not in generate_latest(metrics.registry)
 
 
+def test_segments_are_bounded_and_count_for_nothing_else(metrics: Metrics, value: Value) -> None:
+    for i in range(MAX_SERIES_NAMES + 5):
+        one = replace(verdict(Level.WARNING), segment=f"merchant={i}", measures={SCORE: 1.5})
+        metrics.show_segment(one)
+    assert value("segment_verdict_level", **MODEL, check="drift", segment="merchant=7") == 1
+    assert value("segment_drift_score", **MODEL, segment="other") == 1.5
+    shown = generate_latest(metrics.registry)
+    assert shown.count(b"tenure_segment_verdict_level{") == MAX_SERIES_NAMES + 1
+    assert b"tenure_verdict_level{" not in shown
+    assert b"tenure_checks_total{" not in shown
+
+
 def test_a_statistic_below_its_floor_is_no_longer_shown(metrics: Metrics) -> None:
     def shown(detector: str) -> list[float | None]:
         labels = MODEL | {"column": "amount", "detector": detector}

@@ -261,7 +261,7 @@ def test_summaries_are_kept_for_what_checks_read_and_while_there_is_room(
     def keep(*hours: int) -> None:
         rows = [[1, 1, 0, hour * 3600 * SECOND, "h", b"s"] for hour in hours]
         database.write(
-            lambda c: c.executemany("INSERT INTO summaries VALUES (?, ?, ?, ?, ?, ?, 60000000)", rows)
+            lambda c: c.executemany("INSERT INTO summaries VALUES (?, ?, ?, ?, ?, ?, 60000000, '')", rows)
         ).result()
 
     def kept() -> list[int]:

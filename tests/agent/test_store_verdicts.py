@@ -99,3 +99,31 @@ def test_a_verdict_over_twenty_columns_is_small(database: Database, kept: Kept, 
     [(detail,)] = database.read(lambda c: c.execute("SELECT detail FROM verdicts").fetchall()).result()
     assert len(detail.encode()) < most
     assert len(json.loads(detail).get("evidence", {})) == min(moved, 5)
+
+
+def test_segments_stand_beside_the_whole(kept: Kept, database: Database) -> None:
+    kept(verdict())
+    said = [
+        *(("", Level.WARNING, 10), ("country=DE", Level.WARNING, 20), ("country=DE", Level.INSUFFICIENT_DATA, 30)),
+        *(("plan=free", OK, 15), ("plan=paid", Level.ERROR, 5)),
+    ]
+    for segment, level, end in said:
+        one = Verdict("fraud", "1", "drift", level, "because", Window(0, end), 500, segment=segment)
+        database.write(lambda c, one=one: verdicts.append(c, 1, 1, [(one, one.level)])).result()  # type: ignore[misc]
+
+    found = database.read(lambda c: verdicts.segment_levels(c, 1, 1, "drift")).result()
+    assert found == {
+        "country=DE": (Level.INSUFFICIENT_DATA, Level.WARNING),
+        "plan=free": (OK, OK),
+        "plan=paid": (Level.ERROR, None),
+    }
+    assert database.read(lambda c: verdicts.alarms(c, 1, 1, "drift", 10)).result() == [(20, "country=DE")]
+    newest = database.read(verdicts.newest).result()
+    assert [(row["segment"], row["level"], row["time"]) for row in newest] == [
+        *(("", "WARNING", 10), ("country=DE", "INSUFFICIENT_DATA", 30)),
+        *(("plan=free", "OK", 15), ("plan=paid", "ERROR", 5)),
+    ]
+    changed = database.read(lambda c: verdicts.changes(c, 0)).result()
+    assert [(row["segment"], row["previous"]) for row in changed if row["time"] >= 10] == [
+        *(("", "OK"), ("plan=free", None), ("country=DE", None), ("country=DE", "WARNING")),
+    ]

@@ -155,7 +155,8 @@ class Timeline:
             what = f"[bold]{event.action}[/] version {escape(event.version)} ({event.urgency}, {event.trigger})"
             self._happened(event.event_time, "magenta", "decision", what, event.reason)
             return
-        what = f"version {escape(event.version)} {event.check}: [{COLOURS[event.level]}]{event.level}[/]"
+        where = f" {escape(event.segment)}" if event.segment else ""
+        what = f"version {escape(event.version)} {event.check}{where}: [{COLOURS[event.level]}]{event.level}[/]"
         if event.closed is None:
             self._happened(event.opened, "cyan", "opened", what, event.reason)
         else:
@@ -170,7 +171,8 @@ class Timeline:
             f"{reviews:,} reviews, one every {summary['every']}; CRITICAL for {summary['critical_share']:.1%} of the time"
         )
         for found in summary["episodes"]:
-            told(f"  {found['count']} {found['check']} episodes {found['level']}")
+            where = f" in {escape(found['segment'])}" if "segment" in found else ""
+            told(f"  {found['count']} {found['check']} episodes {found['level']}{where}")
         for action, count in summary["decisions"].items():
             told(f"  {count} decisions to {action}")
         if not summary["episodes"] and not summary["decisions"]:

@@ -24,8 +24,9 @@ def check(model: str | None, agent: str | None, config: Path | None, as_json: bo
 
 def _print(found: dict[str, Any]) -> None:
     for verdict in found["verdicts"]:
-        click.echo(
-            f"{verdict['model']} {verdict['version']} {verdict['check']}: {verdict['level']}: {verdict['reason']}"
-        )
+        if verdict["segment"] and verdict["level"] == "OK":
+            continue
+        of = " ".join(filter(None, (verdict["model"], verdict["version"], verdict["check"], verdict["segment"])))
+        click.echo(f"{of}: {verdict['level']}: {verdict['reason']}")
     if not found["verdicts"]:
         click.echo("no model has sent a prediction yet")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tenure.errors import TenureError
+from tenure.errors import SettingError, TenureError
+from tenure_agent.records import FEATURE
 
 if TYPE_CHECKING:
     from tenure_agent.dataset import Table
@@ -52,6 +53,9 @@ def _declared(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> 
 @click.option("--ignore", multiple=True, metavar="NAME", help="Short for --column NAME=ignore.")
 @click.option("--where", metavar="SQL", help="Only rows for which this holds, such as \"split = 'reference'\".")
 @click.option("--missing", multiple=True, metavar="TEXT", help="A text in a CSV that stands for no value, such as NA.")
+@click.option(
+    "--segment", "segments", multiple=True, metavar="NAME", help="Tell its values apart, 8 at most and others."
+)
 @click.option("--task", type=click.Choice(["binary", "multiclass", "regression"]), help="Default: guessed.")
 @click.option("--json", "as_json", is_flag=True)
 def build(
@@ -63,6 +67,7 @@ def build(
     ignore: tuple[str, ...],
     where: str | None,
     missing: tuple[str, ...],
+    segments: tuple[str, ...],
     task: str | None,
     as_json: bool,
     **roles: str | None,
@@ -75,6 +80,7 @@ def build(
     """
     from tenure_agent.dataset import Table  # noqa: PLC0415  # duckdb
     from tenure_agent.roles import Roles  # noqa: PLC0415
+    from tenure_agent.segment_builder import with_segments  # noqa: PLC0415
 
     named = Roles(declared=declared | dict.fromkeys(ignore, "ignore"), **roles)
     try:
@@ -84,13 +90,29 @@ def build(
             Table(Path(folder), told) as table,
         ):
             table.load(data, named, where=where, missing=missing)
+            if segments:
+                _check_segments(segments, table)
             built = _built(table, model, version, named.declared, task, f"built from {data.name}")
+            built = with_segments(built, table, segments)
         built.save(out)
     except TenureError as error:
         raise click.UsageError(str(error)) from None
     except OSError as error:
         raise click.UsageError(f"--out: {out} cannot be written ({error.strerror}). Try: another folder") from None
     _print_built(built, out, as_json=as_json)
+
+
+def _check_segments(given: tuple[str, ...], table: Table) -> None:
+    from tenure_agent.model_config import few_segments  # noqa: PLC0415
+
+    known = [name for part, name in table.sample() if part == FEATURE]
+    for name in given:
+        if name not in known:
+            raise SettingError("--segment", name, f"one of {', '.join(known[:20])}{', …' if len(known) > 20 else ''}")
+    try:
+        few_segments(given)
+    except ValueError as error:
+        raise SettingError("--segment", ", ".join(given), str(error)) from None
 
 
 def _built(
@@ -145,6 +167,7 @@ def _print_built(built: Reference, out: Path, *, as_json: bool) -> None:
         "rows": built.rows,
         "columns": {column.name: column.kind for column in built.columns},
         "losses": {loss.channel: round(loss.mean, 6) for loss in built.losses},
+        "segments": {one.name: one.rows for one in built.segments},
         "notices": list(built.notices),
         "findings": [asdict(finding) for finding in find(built)],
     }
@@ -153,6 +176,8 @@ def _print_built(built: Reference, out: Path, *, as_json: bool) -> None:
         return
     click.echo(f"{built.rows:,} rows, {len(built.columns)} columns -> {out}")
     click.echo(f"  sha256 {built.digest}")
+    for one in built.segments:
+        click.echo(f"  segment {visible(one.name)}: {one.rows:,} rows")
     for notice in built.notices:
         click.echo(f"  {visible(notice)}")
     for finding in find(built):

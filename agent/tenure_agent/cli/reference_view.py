@@ -37,6 +37,7 @@ def document(reference: Reference, name: str | None = None) -> dict[str, Any]:
         "span": [_when(time) for time in reference.span] if any(reference.span) else None,
         "columns": [asdict(one) for one in portraits(reference) if name in {None, one.name}],
         "losses": [asdict(loss) for loss in reference.losses],
+        "segments": {one.name: one.rows for one in reference.segments},
         "hints": [asdict(hint) for hint in reference.hints if name in {None, hint.column}],
         "findings": [asdict(finding) for finding in find(reference) if name in {None, finding.column}],
         "notices": list(reference.notices),
@@ -60,6 +61,7 @@ def print_reference(reference: Reference) -> None:
     console.print(table)
     for loss in reference.losses:
         console.print(f"loss {loss.channel}: mean {show(loss.mean)} over {loss.rows:,} labelled rows")
+    _print_list(console, "segments", [Text(f"{visible(s.name)}: {s.rows:,} rows") for s in reference.segments])
     _print_list(console, "to look at", [_line(finding) for finding in find(reference)])
     _print_list(console, "noticed", [Text(visible(notice)) for notice in reference.notices])
 

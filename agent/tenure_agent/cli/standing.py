@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from rich.console import Console
@@ -41,11 +42,21 @@ def _print_reviewed(console: Console, found: dict[str, Any]) -> None:
             counts = f"{stored['rows']:,}", f"{model['outcomes']:,}"
             rows.add_row(Text(name), Text(stored["version"]), stored["role"], *counts)
     console.print(rows)
+    quiet: Counter[tuple[str, str, str, str]] = Counter()
     for verdict in found["verdicts"]:
+        if "=" in verdict["segment"] and verdict["level"] in {"OK", "INSUFFICIENT_DATA"}:
+            quiet[verdict["model"], verdict["version"], verdict["check"], verdict["level"]] += 1
+            continue
         level = Text(verdict["level"], STYLES.get(verdict["level"], "dim"))
-        of = f" {verdict['model']} {verdict['version']} {verdict['check']}, {verdict['time']}"
+        of = f" {verdict['model']} {verdict['version']} {verdict['check']}{_segment(verdict)}, {verdict['time']}"
         console.print(level.append(of, "default"))
         console.print(Padding(Text(verdict["reason"]), (0, 0, 0, 4), expand=False))
+    for (model, version, check, unheard), count in quiet.items():
+        console.print(Text(f"{count} segments {unheard}", "dim").append(f" {model} {version} {check}", "default"))
     console.print("decisions: " + ", ".join(f"{n} {state}" for state, n in found["outbox"].items()))
     if found["archive"] and found["archive"]["failed"]:
         console.print(f"not archived: {found['archive']['failed']}", style="bold red")
+
+
+def _segment(verdict: dict[str, Any]) -> str:
+    return f" {verdict['segment']}" if verdict["segment"] else ""

@@ -37,3 +37,7 @@ CREATE TABLE steps (model INTEGER, version INTEGER, hash VARCHAR, length BIGINT,
 -- Schema 3. Reports passed over that may still come, as [[first, last, acked], ...], and how many came late.
 ALTER TABLE producers ADD COLUMN gaps VARCHAR DEFAULT '[]';
 ALTER TABLE producers ADD COLUMN late UBIGINT DEFAULT 0;
+-- `segment` names a part of a version's rows, such as country=DE; empty: all of them.
+ALTER TABLE summaries ADD COLUMN segment VARCHAR DEFAULT '';
+ALTER TABLE steps ADD COLUMN segment VARCHAR DEFAULT '';
+ALTER TABLE verdicts ADD COLUMN segment VARCHAR DEFAULT '';

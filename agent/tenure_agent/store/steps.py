@@ -12,11 +12,13 @@ from tenure_agent.past import KEPT, Step
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.predictions import one
 
-OF = "model = ? AND version = ? AND hash = ? AND length = ?"
+OF = "model = ? AND version = ? AND segment = ? AND hash = ? AND length = ?"
 KEPT_STEPS = 2 * KEPT  # some of them were not judged
 
 
-def append(cursor: Cursor, model: int, version: int, hash_: str, length: int, steps: Sequence[Step]) -> None:
+def append(
+    cursor: Cursor, model: int, version: int, hash_: str, length: int, steps: Sequence[Step], segment: str = ""
+) -> None:
     """Keep steps over a reference's bins, in the caller's transaction, and let go of those too old to count.
 
     A block without rows counts for nothing but as the newest: an outage, however long, makes nothing forgotten.
@@ -33,34 +35,35 @@ def append(cursor: Cursor, model: int, version: int, hash_: str, length: int, st
             readings = step.readings.astype("<f4").tobytes()
         score = None if math.isnan(step.score) else step.score
         cursor.execute(
-            "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [model, version, hash_, length, step.block, score, step.critical, counts, readings],
+            "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [model, version, hash_, length, step.block, score, step.critical, counts, readings, segment],
         )
     if steps:
-        of = [model, version, hash_, length]
-        cursor.execute("DELETE FROM steps WHERE model = ? AND version = ? AND (hash != ? OR length != ?)", of)
+        of = [model, version, segment, hash_, length]
+        stale = "model = ? AND version = ? AND segment = ? AND (hash != ? OR length != ?)"
+        cursor.execute(f"DELETE FROM steps WHERE {stale}", of)
         outage = "score IS NULL AND octet_length(counts) = 0 AND block < ?"
         cursor.execute(f"DELETE FROM steps WHERE {OF} AND {outage}", [*of, steps[-1].block])
         old = f"SELECT block FROM steps WHERE {OF} ORDER BY block DESC OFFSET ? LIMIT 1"
         cursor.execute(f"DELETE FROM steps WHERE {OF} AND block <= ({old})", [*of, *of, KEPT_STEPS])
 
 
-def length(cursor: Cursor, model: int, version: int, hash_: str) -> int | None:
+def length(cursor: Cursor, model: int, version: int, hash_: str, segment: str = "") -> int | None:
     """Of a version's blocks in microseconds, where any was judged over these bins."""
-    query = "SELECT max(length) FROM steps WHERE model = ? AND version = ? AND hash = ?"
-    found = one(cursor.execute(query, [model, version, hash_]))[0]
+    query = "SELECT max(length) FROM steps WHERE model = ? AND version = ? AND hash = ? AND segment = ?"
+    found = one(cursor.execute(query, [model, version, hash_, segment]))[0]
     return None if found is None else int(found)
 
 
 def longest(cursor: Cursor, model: int) -> int:
-    """Block of a model's versions in microseconds; 0 where none was judged."""
+    """Block of a model's versions and segments in microseconds; 0 where none was judged."""
     return int(one(cursor.execute("SELECT coalesce(max(length), 0) FROM steps WHERE model = ?", [model]))[0])
 
 
-def newest(cursor: Cursor, model: int, version: int, hash_: str, length: int) -> list[Step]:
+def newest(cursor: Cursor, model: int, version: int, hash_: str, length: int, segment: str = "") -> list[Step]:
     """The newest steps over these bins and blocks so long, oldest first."""
     query = f"SELECT block, score, critical, counts, readings FROM steps WHERE {OF} ORDER BY block DESC LIMIT ?"
-    found = cursor.execute(query, [model, version, hash_, length, KEPT_STEPS]).fetchall()
+    found = cursor.execute(query, [model, version, segment, hash_, length, KEPT_STEPS]).fetchall()
     return [_step(*row) for row in reversed(found)]
 
 

@@ -30,11 +30,12 @@ def append(cursor: Cursor, model: int, version: int, said: Sequence[tuple[Verdic
             verdict.window.start,
             verdict.reason,
             _detail(verdict),
+            verdict.segment,
         )
         for verdict, alone in said
     ]
     if rows:
-        places = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?)"] * len(rows))
+        places = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"] * len(rows))
         cursor.execute(f"INSERT INTO verdicts VALUES {places}", [value for row in rows for value in row])
 
 
@@ -114,6 +115,26 @@ def last_critical(cursor: Cursor, model: int, version: int, check: str) -> int |
     return None if found is None or found[0] is None else int(found[0])
 
 
+def segment_levels(cursor: Cursor, model: int, version: int, check: str) -> dict[str, tuple[Level, Level | None]]:
+    """By segment, the newest level shown, and the newest of those with enough data."""
+    query = (
+        "SELECT segment, arg_max(level, time), arg_max(level, time) FILTER (level NOT IN ('INSUFFICIENT_DATA', 'ERROR')) "
+        "FROM verdicts WHERE model = ? AND version = ? AND \"check\" = ? AND segment != '' GROUP BY segment"
+    )
+    found = cursor.execute(query, [model, version, check]).fetchall()
+    return {name: (Level(shown), None if judged is None else Level(judged)) for name, shown, judged in found}
+
+
+def alarms(cursor: Cursor, model: int, version: int, check: str, since: int) -> list[tuple[int, str]]:
+    """Ends of the windows of a version that alarmed, later than `since`, and the segment, in order of time."""
+    query = (
+        'SELECT time, segment FROM verdicts WHERE model = ? AND version = ? AND "check" = ? AND time > ? '
+        "AND level IN ('WARNING', 'CRITICAL') ORDER BY time"
+    )
+    found = cursor.execute(query, [model, version, check, since]).fetchall()
+    return [(int(time), segment) for time, segment in found]
+
+
 def counts(cursor: Cursor) -> Counter[str]:
     """Verdicts so far, by level."""
     found = cursor.execute("SELECT level, count(*) FROM verdicts GROUP BY level").fetchall()
@@ -121,26 +142,26 @@ def counts(cursor: Cursor) -> Counter[str]:
 
 
 def newest(cursor: Cursor) -> list[dict[str, Any]]:
-    """The newest verdict of every model, version and check."""
+    """The newest verdict of every model, version, check and segment; of all rows first."""
     query = (
-        'SELECT m.name, v.name, t."check", t.level, t.time, t."start", t.reason, t.detail FROM verdicts t '
+        'SELECT m.name, v.name, t."check", t.segment, t.level, t.time, t."start", t.reason, t.detail FROM verdicts t '
         "JOIN models m ON m.model = t.model JOIN versions v ON v.model = t.model AND v.version = t.version "
-        'QUALIFY row_number() OVER (PARTITION BY t.model, t.version, t."check" ORDER BY t.time DESC) = 1 '
-        'ORDER BY m.name, v.name, t."check"'
+        'QUALIFY row_number() OVER (PARTITION BY t.model, t.version, t."check", t.segment ORDER BY t.time DESC) = 1 '
+        'ORDER BY m.name, v.name, t."check", t.segment'
     )
-    names = ("model", "version", "check", "level", "time", "start", "reason")
-    return [dict(zip(names, row[:7], strict=True)) | json.loads(row[7]) for row in cursor.execute(query).fetchall()]
+    names = ("model", "version", "check", "segment", "level", "time", "start", "reason")
+    return [dict(zip(names, row[:8], strict=True)) | json.loads(row[8]) for row in cursor.execute(query).fetchall()]
 
 
 def changes(cursor: Cursor, after: int) -> list[dict[str, Any]]:
     """Verdicts whose shown level differs from the one before, later than `after`, oldest first."""
     query = (
-        'SELECT m.name, v.name, t."check", t.level, t.previous, t.time, t.reason FROM (SELECT *, lag(level) OVER '
-        '(PARTITION BY model, version, "check" ORDER BY time) AS previous FROM verdicts) t '
+        'SELECT m.name, v.name, t."check", t.segment, t.level, t.previous, t.time, t.reason FROM (SELECT *, lag(level) OVER '
+        '(PARTITION BY model, version, "check", segment ORDER BY time) AS previous FROM verdicts) t '
         "JOIN models m ON m.model = t.model JOIN versions v ON v.model = t.model AND v.version = t.version "
         "WHERE t.time > ? AND t.level IS DISTINCT FROM t.previous ORDER BY t.time, 1, 2, 3"
     )
-    names = ("model", "version", "check", "level", "previous", "time", "reason")
+    names = ("model", "version", "check", "segment", "level", "previous", "time", "reason")
     return [dict(zip(names, row, strict=True)) for row in cursor.execute(query, [after]).fetchall()]
 
 
@@ -159,7 +180,7 @@ def expire(cursor: Cursor, whole: int, now: int) -> int:
         "DELETE FROM verdicts WHERE time < ? OR rowid IN (SELECT line FROM ("
         "SELECT rowid AS line, time, row_number() OVER (PARTITION BY model ORDER BY time DESC, rowid DESC) AS age, "
         "lag(level) OVER runs IS NOT DISTINCT FROM level AND lead(level) OVER runs IS NOT DISTINCT FROM level AS inside "
-        'FROM verdicts WINDOW runs AS (PARTITION BY model, version, "check" ORDER BY time, rowid)) '
+        'FROM verdicts WINDOW runs AS (PARTITION BY model, version, "check", segment ORDER BY time, rowid)) '
         "WHERE (inside AND (time < ? OR age > ?)) OR age > ?)"
     )
     return int(one(cursor.execute(query, [now - KEPT, whole, MOST, 2 * MOST]))[0])

@@ -5,8 +5,8 @@
 `pending`             of predictions whose row is gone and whose label may still come: model, version, role, time,
                       prediction, segments (feature → value)
 `outcomes`            model, id, time it became known, label, value
-`summaries`           model, version, role, time, hash of its reference, bytes
-`verdicts`            model, version, check, level shown, alone (the check's own), start, end, reason, detail (JSON)
+`summaries`           model, version, role, segment, time, hash of its reference, bytes
+`verdicts`            model, version, check, segment, level shown, alone (the check's own), start, end, reason, detail (JSON)
 `decisions`           model, version, action, trigger, urgency, mode, reason, time, evidence (JSON), state, attempts
 """
 
@@ -58,11 +58,11 @@ def _fixed(place: str) -> dict[str, str]:
         f"FROM {place}.outcomes o JOIN {place}.models m ON m.model = o.model"
     )
     summaries = (
-        f"SELECT m.name AS model, v.name AS version, {ROLE.format('t')} AS role, make_timestamp(t.bucket) AS time, "
+        f"SELECT m.name AS model, v.name AS version, {ROLE.format('t')} AS role, t.segment, make_timestamp(t.bucket) AS time, "
         f"t.hash, octet_length(t.summary) AS bytes FROM {place}.summaries t {names}"
     )
     verdicts = (
-        'SELECT m.name AS model, v.name AS version, t."check", t.level, t.alone, make_timestamp(t."start") AS "start", '
+        'SELECT m.name AS model, v.name AS version, t."check", t.segment, t.level, t.alone, make_timestamp(t."start") AS "start", '
         f'make_timestamp(t.time) AS "end", t.reason, t.detail FROM {place}.verdicts t {names}'
     )
     decisions = (
