@@ -195,11 +195,17 @@ def test_slim_rows_keep_their_segments(run: Any, put: Put, batch: Batch, day: An
     ]
 
 
-def test_a_version_without_a_reference_keeps_its_rows(run: Any, ids: Any, day: Any) -> None:
+def test_the_version_in_service_keeps_its_rows_while_it_has_no_reference(
+    run: Any, ids: Any, day: Any, put: Put, batch: Batch
+) -> None:
     day(1)
     day(2, "new", referenced=False)
-    run(config(retain="1d"), 2, 9)
+    put(batch({"x": [0.5]}, ids=["s-0"], start=3 * DAY, version="aside", role=pb.SHADOW))
+    run(config(retain="1d"), 3, 9)
     assert {name.split("-")[0] for name in ids()} == {"d2"}
+    day(10, "newer", referenced=False)
+    run(config(retain="1d"), 11, 12)
+    assert {name.split("-")[0] for name in ids()} == {"d10"}
 
 
 def test_size_is_kept_and_room_used_again(

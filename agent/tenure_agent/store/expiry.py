@@ -86,8 +86,10 @@ def expire(cursor: Cursor, catalogue: Catalogue, limits: Limits, now: int, used:
         alive = "false" if scarce else f"time > {now - limits.horizons.get(model.name, 0):d}"
         kept = archive.reach(cursor, model.number).archived
         aged = min(old, kept) if limits.archived else old
-        # A version without a reference keeps its rows: the reference is to be taken from them.
-        gone = f"batch <= {much:d} OR (batch <= {aged:d} AND version IN (SELECT version FROM refs WHERE {number}))"
+        # The version in service keeps its rows while it has no reference: that is to be taken from them.
+        serves = f"role = {predictions.CHAMPION} AND version = {predictions.champion(cursor, model, now + 1) or 'version'}"
+        waits = f"{serves} AND version NOT IN (SELECT version FROM refs WHERE {number})"
+        gone = f"batch <= {much:d} OR (batch <= {aged:d} AND NOT ({waits}))"
         told = f"{number} AND batch <= {max(aged, much):d} AND NOT {alive}"
         early = f"batch > {kept:d} AND batch <= {much:d}" if limits.archived else "false"
         done += Expired(
