@@ -86,7 +86,9 @@ def divergence(pair: Pair) -> Array:
     """Jensen-Shannon divergence per column, in bits."""
     p, q = pair.first / np.maximum(pair.n, 1)[pair.column], pair.second / np.maximum(pair.m, 1)[pair.column]
     middle = np.where(p + q > 0, (p + q) / 2, 1.0)
-    return np.clip(pair.sums(special.xlogy(p, p / middle) + special.xlogy(q, q / middle)) / (2 * np.log(2)), 0.0, 1.0)
+    nats = pair.sums(special.xlogy(p, p / middle) + special.xlogy(q, q / middle)) / 2
+    found: Array = np.clip(nats / np.log(2), 0.0, 1.0)
+    return found
 
 
 G_TEST = Detector("g_test", g_test, 0.1, explain)
