@@ -29,6 +29,7 @@ from tenure_agent.scheduler import schedule_due
 from tenure_agent.store import Database, decisions, outcomes, predictions, verdicts
 from tenure_agent.store.catalogue import Catalogue, Model
 from tenure_agent.store.database import Cursor
+from tenure_agent.traffic import Traffic
 from tenure_agent.units import in_micros
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class Review:
 
     Parameters
     ----------
-    drift, performance
+    drift, performance, volume
         As they stand now.
     said
         What is new, oldest first: blocks judged at one review can say several things.
@@ -64,6 +65,7 @@ class Review:
 
     drift: Verdict
     performance: Verdict
+    volume: Verdict
     said: Sequence[Verdict]
     decision: Decision | None
 
@@ -101,6 +103,7 @@ class Reviewer:
         self._enough: dict[tuple[int, int], int] = {}  # labels that span what the performance check looks at
         self._evidence = Labels()
         self._only: dict[int, int] = {}  # what was found to be in service when last looked, by model
+        self._traffic = Traffic(database, config)
         self.profiles = Profiles(database, config, clock, replay=replay)
 
     async def review(self, name: str, now: int) -> Review | None:
@@ -136,6 +139,7 @@ class Reviewer:
         before = self._said.get((model.number, version))
         judged = await self._drift(model, version, reference, now, broken)
         drift = judged[-1]
+        volume = await self._traffic.judge(model, version, now, self._evidence.newest(model, version))
         performance, performance_alone, emergency = self._appraiser.appraise(model, version, reference, labelled, now)
         decision = None
         retrain = config.retrain
@@ -157,17 +161,18 @@ class Reviewer:
             )
             decision = decide(situation)
         news = [(verdict, verdict.level) for verdict in judged if verdict is not before]
-        said = [*news, (performance, performance_alone)]
+        said = [*news, *volume.said, (performance, performance_alone)]
         kept = [pair for pair in said if pair[0].level in ALARMING] if self._replay else said
         if kept or decision is not None:
             earlier = self._database.revision
             await self._database.async_write(lambda cursor: self._keep(cursor, model, version, kept, decision))
             self._evidence.wrote(earlier)
+            self._traffic.saved(model)
         self._appraiser.note(model, version, performance_alone, performance.level)
         if not self._replay:
             self._show([verdict for verdict, _ in said], len(labelled), decision)
         self._metrics.check_seconds.observe(asyncio.get_running_loop().time() - started)
-        return Review(drift, performance, [verdict for verdict, _ in said], decision)
+        return Review(drift, performance, volume.standing, [verdict for verdict, _ in said], decision)
 
     def _show(self, said: Sequence[Verdict], labels: int, decision: Decision | None) -> None:
         name, version = said[-1].model, said[-1].version
@@ -270,6 +275,8 @@ class Reviewer:
         decision: Decision | None,
     ) -> None:
         verdicts.append(cursor, model.number, version, said)
+        if not self._replay:
+            self._traffic.save(cursor, model)
         if decision is not None:
             state = decisions.PENDING if self._config.control.url else decisions.RECORDED
             decisions.save(cursor, model.number, version, decision, self._clock(), state)

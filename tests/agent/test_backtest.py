@@ -197,3 +197,17 @@ def test_a_gap_of_years_is_passed_over(replay: Replay) -> None:
     said, test = replay(table)
     assert said == []
     assert test.chronicle.reviews < 10_000
+
+
+def test_rows_that_stop_coming_are_an_episode_of_no_column(replay: Replay) -> None:
+    minutes = np.arange(30 * 24 * 60)
+    outage = (minutes >= 25 * 1440 + 600) & (minutes < 25 * 1440 + 900)
+    table = pd.DataFrame({"time": START + pd.to_timedelta(minutes[~outage], unit="min")})
+    table["x"], table["prediction"] = np.random.default_rng(3).normal(size=(2, len(table)))
+    said, test = replay(table)
+    opened, closed = [episode for episode in said if isinstance(episode, Episode)]
+    assert (opened.check, opened.level, opened.columns) == ("volume", Level.WARNING, ())
+    assert opened.opened == micros((START + pd.Timedelta("25D") + pd.Timedelta("12h")).to_pydatetime())
+    assert closed.closed == opened.opened + 6 * 3_600_000_000
+    assert opened.reason.startswith("0 rows in the last hour; at this hour of the day it is usually ")
+    assert test.chronicle.document()["episodes"] == [{"check": "volume", "level": "WARNING", "count": 1}]

@@ -33,3 +33,6 @@ DELETE FROM watermarks;
 ALTER TABLE summaries ADD COLUMN span BIGINT DEFAULT 60000000;
 -- Blocks of a window judged: their own rows over coarse bins (u4), and five readings per column and one over all (f4).
 CREATE TABLE steps (model INTEGER, version INTEGER, hash VARCHAR, length BIGINT, block BIGINT, score DOUBLE, critical BOOLEAN, counts BLOB, readings BLOB);
+-- Rows served, by hour (event time over an hour); `judged` ones are as they were seen then. Up to ingest number `batch`.
+CREATE TABLE hours (model INTEGER, hour BIGINT, rows BIGINT, judged BOOLEAN);
+CREATE TABLE counted (model INTEGER, batch BIGINT);
