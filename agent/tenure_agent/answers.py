@@ -106,7 +106,7 @@ class Answers:
         said: list[Verdict] = []
         for name in names:
             review = await self._reviewer.review(name, self._ingest.newest + 1)
-            said += [] if review is None else [review.drift, *review.segments, review.performance]
+            said += [] if review is None else [review.drift, *review.segments, review.performance, review.volume]
         return {
             "verdicts": [
                 {

@@ -108,7 +108,7 @@ class DriftConfig(Section):
     every: Duration = timedelta(minutes=5)
     window: Duration | None = None  # the shortest that holds min_rows, with two thirds to spare; at least an hour
     min_rows: int = Field(default=300, ge=30)
-    false_alarms: Rate = Often(1, timedelta(days=90))  # episodes of drift where nothing changed
+    false_alarms: Rate = Often(1, timedelta(days=90))  # episodes of drift, and of volume, where nothing changed
     multivariate: Duration | None = None  # how often it is looked whether features still go together, over that time
 
     @field_validator("every", "multivariate")

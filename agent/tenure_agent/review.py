@@ -31,6 +31,7 @@ from tenure_agent.store import Database, decisions, outcomes, predictions, verdi
 from tenure_agent.store.catalogue import Catalogue, Model
 from tenure_agent.store.database import Cursor
 from tenure_agent.together import Together
+from tenure_agent.traffic import Traffic
 from tenure_agent.units import in_micros
 
 logger = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class Review:
 
     Parameters
     ----------
-    drift, performance
+    drift, performance, volume
         As they stand now.
     said
         What is new, oldest first: blocks judged at one review can say several things.
@@ -68,6 +69,7 @@ class Review:
 
     drift: Verdict
     performance: Verdict
+    volume: Verdict
     said: Sequence[Verdict]
     decision: Decision | None
     segments: Sequence[Verdict] = ()
@@ -109,6 +111,7 @@ class Reviewer:
         self._enough: dict[tuple[int, int], int] = {}  # labels that span what the performance check looks at
         self._evidence = Labels(paired=paired)
         self._only: dict[int, int] = {}  # what was found to be in service when last looked, by model
+        self._traffic = Traffic(database, config)
         self.profiles = Profiles(database, config, clock, replay=replay)
         self._together = Together(database, config, self.profiles.settle)
 
@@ -147,6 +150,7 @@ class Reviewer:
         drift = judged[-1]
         together = await self._together.look(model, version, reference, now)
         segments, news_of_segments = await self.profiles.judge_segments(model, version, now)
+        volume = await self._traffic.judge(model, version, now, self._evidence.newest(model, version))
         performance, performance_alone, emergency = self._appraiser.appraise(model, version, reference, labelled, now)
         decision = None
         retrain = config.retrain
@@ -169,19 +173,21 @@ class Reviewer:
             decision = decide(situation)
         news = [(verdict, verdict.level) for verdict in judged if verdict is not before]
         news += [(verdict, verdict.level) for verdict in together]
-        said = [*news, (performance, performance_alone)]
+        said = [*news, *volume.said, (performance, performance_alone)]
         kept = [pair for pair in said if pair[0].level in ALARMING] if self._replay else said
         if kept or decision is not None:
             earlier = self._database.revision
             await self._database.async_write(lambda cursor: self._keep(cursor, model, version, kept, decision))
             self._evidence.wrote(earlier)
+            self._traffic.saved(model)
         self._appraiser.note(model, version, performance_alone, performance.level)
         if not self._replay:
             self._show([verdict for verdict, _ in said], len(labelled), decision)
             for verdict in segments:
                 self._metrics.show_segment(verdict)
         self._metrics.check_seconds.observe(asyncio.get_running_loop().time() - started)
-        return Review(drift, performance, [*(verdict for verdict, _ in said), *news_of_segments], decision, segments)
+        new = [*(verdict for verdict, _ in said), *news_of_segments]
+        return Review(drift, performance, volume.standing, new, decision, segments)
 
     def _show(self, said: Sequence[Verdict], labels: int, decision: Decision | None) -> None:
         name, version = said[-1].model, said[-1].version
@@ -283,6 +289,8 @@ class Reviewer:
         decision: Decision | None,
     ) -> None:
         verdicts.append(cursor, model.number, version, said)
+        if not self._replay:
+            self._traffic.save(cursor, model)
         if decision is not None:
             state = decisions.PENDING if self._config.control.url else decisions.RECORDED
             decisions.save(cursor, model.number, version, decision, self._clock(), state)

@@ -244,3 +244,17 @@ def test_labels_that_belong_to_their_own_rows_say_the_same_as_when_nobody_knows(
     last = table.iloc[[-1]].assign(time=table.time.iloc[-1] + pd.Timedelta("1s"), label=None)  # of an id that is there
     twice, _ = replay(pd.concat([table, last], ignore_index=True))
     assert known == twice
+
+
+def test_rows_that_stop_coming_are_an_episode_of_no_column(replay: Replay) -> None:
+    minutes = np.arange(30 * 24 * 60)
+    outage = (minutes >= 25 * 1440 + 600) & (minutes < 25 * 1440 + 900)
+    table = pd.DataFrame({"time": START + pd.to_timedelta(minutes[~outage], unit="min")})
+    table["x"], table["prediction"] = np.random.default_rng(3).normal(size=(2, len(table)))
+    said, test = replay(table)
+    opened, closed = [episode for episode in said if isinstance(episode, Episode)]
+    assert (opened.check, opened.level, opened.columns) == ("volume", Level.WARNING, ())
+    assert opened.opened == micros((START + pd.Timedelta("25D") + pd.Timedelta("12h")).to_pydatetime())
+    assert closed.closed == opened.opened + 6 * 3_600_000_000
+    assert opened.reason.startswith("0 rows in the last hour; at this hour of the day it is usually ")
+    assert test.chronicle.document()["episodes"] == [{"check": "volume", "level": "WARNING", "count": 1}]

@@ -167,3 +167,15 @@ def test_chi_squared_is_the_two_sample_test(categories: int, seed: int, n: int, 
     assert p_value == pytest.approx(exact.pvalue, rel=1e-6)
     if n == m:
         assert statistic == pytest.approx(stats.contingency.association(table, "cramer"), rel=1e-6)
+
+
+def test_g_sees_change_among_rare_categories_and_is_honest_where_none_is() -> None:
+    rng = np.random.default_rng(8)
+    even, odd = np.full(120, 1 / 120), np.tile([0.4, 1.6], 60) / 120
+    first = rng.choice(120, 1200, p=even)
+    moved = measured("g_test", texts(first), texts(rng.choice(120, 480, p=odd)), "categorical")
+    assert moved[1] < 1e-9
+    assert moved[0] > DETECTORS["g_test"].floor
+    alike = [measured("g_test", texts(first), texts(rng.choice(120, 480, p=even)), "categorical") for _ in range(60)]
+    assert np.mean([statistic for statistic, _ in alike]) < 0.1  # what chance makes of so few rows is taken off
+    assert np.mean([p_value < 0.05 for _, p_value in alike]) < 0.2

@@ -16,7 +16,17 @@ from tenure_agent.asking import NoAnswer, ask
 from tenure_agent.builder import Rows, build_reference
 from tenure_agent.daemon import Agent
 from tenure_agent.records import Action, Decision, Level, Trigger, Urgency, Verdict, Window
-from tenure_agent.store import Database, StoreLost, decisions, predictions, producers, references, salvage, verdicts
+from tenure_agent.store import (
+    Database,
+    StoreLost,
+    decisions,
+    hours,
+    predictions,
+    producers,
+    references,
+    salvage,
+    verdicts,
+)
 from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.producers import FORGOTTEN, Producer
@@ -44,6 +54,7 @@ def fill(cursor: Cursor, rows: int = 200_000) -> None:
     decisions.save(cursor, 1, 1, DECISION, 1, decisions.PENDING)
     verdict = Verdict("fraud", "1", "drift", Level.WARNING, "it moved", Window(0, 60), 500)
     verdicts.append(cursor, 1, 1, [(verdict, Level.WARNING)])
+    hours.save(cursor, 1, hours.Counted(5, {7: 40}, frozenset({7})), 0)
     keep = [Producer("quiet", 7, last_seen=1), Producer("p", 10, [], 90, 2, 9 * DAY, 3), Producer(FORGOTTEN, 0, [], 50)]
     producers.append(cursor, keep)
     producers.save_losses(cursor, "p", {("fraud", "queue_full"): 4})
@@ -104,6 +115,8 @@ def test_what_can_be_read_is_taken_over(
     [letter] = database.read(lambda cursor: decisions.due(cursor, 10, DAY)).result()
     assert (letter.decision, letter.state) == (DECISION, decisions.PENDING)
     assert [one["reason"] for one in database.read(verdicts.newest).result()] == ["it moved"]
+    # The rows of that hour are gone: what comes under new numbers is new.
+    assert database.read(lambda cursor: hours.load(cursor, 1)).result() == hours.Counted(0, {7: 40}, frozenset({7}))
 
     known = database.read(producers.load).result()
     assert known["in the log"].last_seq == 2

@@ -1,7 +1,7 @@
 """What a drift check costs: summaries of 1 M stored rows, checks on them, the memory they take, the room they need.
 
 20 float columns, 50,000 rows of reference. Tenure reads its rows from its own database on disk; peers have them in memory
-and, but for whylogs and Evidently, do one or two of the thirteen detectors. Peers live in environments of their own, one
+and, but for whylogs and Evidently, do one or two of the fourteen detectors. Peers live in environments of their own, one
 folder each in `$TENURE_PEERS` (`.venv/peers` unless set): what is not there is left out.
 """
 

@@ -18,6 +18,7 @@ from tenure_agent.builder import Rows, build_reference
 from tenure_agent.coarse import Coarse
 from tenure_agent.detectors import DETECTORS
 from tenure_agent.detectors.chi_squared import pearson
+from tenure_agent.detectors.g_test import likelihood_ratio
 from tenure_agent.detectors.jensen_shannon import distances
 from tenure_agent.detectors.pairs import pair_of
 from tenure_agent.summary import Summary
@@ -59,6 +60,20 @@ def test_two_sample_chi_squared_of_scipy_and_frouros(first: tuple[int, ...], sec
     assert pearson(pair)[0] == pytest.approx(exact.statistic, rel=1e-12)
     if first == (4, 2, 0):
         assert exact.statistic == pytest.approx(6.13333333, abs=1e-8)
+
+
+# The same tables, and sparse ones, by scipy's G (Cressie and Read's power divergence with lambda 0), without Yates either.
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        *(((12, 34, 23), (35, 31, 11)), ((1573, 3), (4, 0)), ((4, 2, 0), (1, 1, 4))),
+        *(((1, 0, 2, 1, 0, 3), (0, 2, 0, 1, 1, 0)), ((900, 1, 1, 1, 0), (80, 0, 0, 0, 1))),
+    ],
+)
+def test_g_is_scipys_log_likelihood(first: tuple[int, ...], second: tuple[int, ...]) -> None:
+    pair = pair_of(np.array(first), np.array(second), np.array([0, len(first)]))
+    exact = stats.chi2_contingency([first, second], correction=False, lambda_="log-likelihood")
+    assert likelihood_ratio(pair)[0] == pytest.approx(exact.statistic, rel=1e-9, abs=1e-9)
 
 
 # deepchecks/deepchecks, tests/utils/drift_test.py: Cramer's V, theirs corrected for bias. With nulls as a category theirs

@@ -30,7 +30,7 @@ MOSTLY = 0.5  # of the rows
 SHOWN = 5  # columns whose histograms a verdict carries
 TELLING = (  # detectors, those first that name a cause
     *("type_change", "point_mass", "missing", "scale", "new_category", "vanished_category", "out_of_range"),
-    *("mean_shift", "ks", "psi", "chi_squared", "wasserstein", "jensen_shannon"),
+    *("mean_shift", "ks", "psi", "chi_squared", "g_test", "wasserstein", "jensen_shannon"),
 )
 
 

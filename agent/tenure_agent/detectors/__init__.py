@@ -6,6 +6,7 @@ import numpy as np
 
 from tenure_agent.detectors.chi_squared import CHI_SQUARED
 from tenure_agent.detectors.detector import Detector, Measurement
+from tenure_agent.detectors.g_test import G_TEST
 from tenure_agent.detectors.jensen_shannon import JENSEN_SHANNON
 from tenure_agent.detectors.ks import KS
 from tenure_agent.detectors.mean_shift import MEAN_SHIFT
@@ -22,8 +23,8 @@ from tenure_agent.reference import Reference
 from tenure_agent.summary import Summary
 
 _ALL = (
-    *(KS, PSI, CHI_SQUARED, JENSEN_SHANNON, WASSERSTEIN, MEAN_SHIFT, MISSING, TYPE_CHANGE, NEW_CATEGORY),
-    *(VANISHED_CATEGORY, OUT_OF_RANGE, POINT_MASS, SCALE),
+    *(KS, PSI, CHI_SQUARED, G_TEST, JENSEN_SHANNON, WASSERSTEIN, MEAN_SHIFT, MISSING, TYPE_CHANGE),
+    *(NEW_CATEGORY, VANISHED_CATEGORY, OUT_OF_RANGE, POINT_MASS, SCALE),
 )
 DETECTORS: dict[str, Detector] = {detector.name: detector for detector in _ALL}
 

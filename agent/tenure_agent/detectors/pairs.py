@@ -67,8 +67,8 @@ def pair_of(first: Array, second: Array, starts: Array) -> Pair:
     return Pair(first.astype(np.float64), second.astype(np.float64), starts, column, n, m)
 
 
-def pair_of_categories(reference: Reference, summary: Summary) -> Pair:
-    """All categories of categorical and boolean columns, merged; other columns have none.
+def pair_of_categories(reference: Reference, summary: Summary, expected: float = MIN_EXPECTED) -> Pair:
+    """All categories of categorical and boolean columns, merged until both samples expect so many rows; others have none.
 
     Which categories have a bin was chosen by the reference, which therefore has too few rows in the bin for all others:
     it is credited there with what is missing to the summary's share, as far as that is doubtful.
@@ -79,15 +79,15 @@ def pair_of_categories(reference: Reference, summary: Summary) -> Pair:
     others = np.flatnonzero(baseline.doubtful)
     if len(others):
         last = starts[others + 1] - 1
-        expected = pair.second[last] * pair.n[others] / np.maximum(pair.m[others], 1)
-        credit = np.clip(expected - pair.first[last], 0.0, baseline.doubtful[others])
+        alike = pair.second[last] * pair.n[others] / np.maximum(pair.m[others], 1)
+        credit = np.clip(alike - pair.first[last], 0.0, baseline.doubtful[others])
         pair.first[last] += credit
         pair.n[others] += credit
-    return merge_small(pair, ~reference.layout.ordered)
+    return merge_small(pair, ~reference.layout.ordered, expected)
 
 
-def merge_small(pair: Pair, unordered: Array) -> Pair:
-    """Each bin merged with others until both samples expect 5 rows of it, if the column has so many at all.
+def merge_small(pair: Pair, unordered: Array, expected: float = MIN_EXPECTED) -> Pair:
+    """Each bin merged with others until both samples expect so many rows of it, if the column has so many at all.
 
     Merged bins stand where the first of them stood; the rest hold nothing.
 
@@ -99,7 +99,7 @@ def merge_small(pair: Pair, unordered: Array) -> Pair:
     """
     share = np.minimum(pair.n, pair.m) / np.maximum(pair.n + pair.m, 1)
     rows = (pair.first + pair.second) * share[pair.column]
-    sparse = np.unique(pair.column[(rows > 0) & (rows < MIN_EXPECTED)])
+    sparse = np.unique(pair.column[(rows > 0) & (rows < expected)])
     if not len(sparse):
         return pair
     starts, widths = pair.starts[sparse, None], np.diff(pair.starts)[sparse, None]
@@ -108,21 +108,21 @@ def merge_small(pair: Pair, unordered: Array) -> Pair:
     held = np.where(inside, rows[np.minimum(starts + number, len(rows) - 1)], -1.0)
     order = np.argsort(np.where(unordered[sparse, None], -held, number), axis=1, kind="stable")
     own = np.empty(held.shape, np.int64)
-    np.put_along_axis(own, order, _groups(np.take_along_axis(np.maximum(held, 0.0), order, 1)), 1)
+    np.put_along_axis(own, order, _groups(np.take_along_axis(np.maximum(held, 0.0), order, 1), expected), 1)
     group = np.arange(len(rows))
     group[(starts + number)[inside]] = (starts + own)[inside]
     first, second = (np.bincount(group, values, len(rows)) for values in (pair.first, pair.second))
     return replace(pair, first=first, second=second)
 
 
-def _groups(rows: Array) -> Array:
+def _groups(rows: Array, expected: float) -> Array:
     """Along each line, the group of each bin, a group being closed as soon as it has enough."""
     number, held = np.zeros(len(rows), np.int64), np.zeros(len(rows))
     found = np.empty(rows.shape, np.int64)
     for i in range(rows.shape[1]):
         held += rows[:, i]
         found[:, i] = number
-        full = held >= MIN_EXPECTED
+        full = held >= expected
         number += full
         held[full] = 0.0
     return np.minimum(found, np.maximum(number - 1, 0)[:, None])  # what is left over joins the last full one

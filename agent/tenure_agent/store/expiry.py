@@ -87,7 +87,9 @@ def expire(cursor: Cursor, catalogue: Catalogue, limits: Limits, now: int, used:
         kept = archive.reach(cursor, model.number).archived
         aged = min(old, kept) if limits.archived else old
         # The version in service keeps its rows while it has no reference: that is to be taken from them.
-        serves = f"role = {predictions.CHAMPION} AND version = {predictions.champion(cursor, model, now + 1) or 'version'}"
+        serves = (
+            f"role = {predictions.CHAMPION} AND version = {predictions.champion(cursor, model, now + 1) or 'version'}"
+        )
         waits = f"{serves} AND version NOT IN (SELECT version FROM refs WHERE {number})"
         gone = f"batch <= {much:d} OR (batch <= {aged:d} AND NOT ({waits}))"
         told = f"{number} AND batch <= {max(aged, much):d} AND NOT {alive}"

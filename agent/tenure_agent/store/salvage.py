@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 NAMES = ("models", "versions", "columns")  # without them, the numbers in the others mean nothing
-NUMBERED = ("refs", "jobs", "verdicts", "decisions")
+NUMBERED = ("refs", "jobs", "verdicts", "decisions", "hours")
 SENDERS = ("producers", "losses")
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {"memory_limit": f"{64 << 20}B", "threads": 1}
 UNREADABLE = (duckdb.Error, ValueError)  # a text may be none any more

@@ -1,0 +1,115 @@
+"""A model's rows, hour by hour, as they go: what came, what is usual, and what was said of it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+
+from tenure_agent.bins import Array
+from tenure_agent.checks.volume import CHECK, CLOSE_AFTER, OPEN_AFTER, check_volume
+from tenure_agent.episodes import settle
+from tenure_agent.records import Level, Verdict, Window
+from tenure_agent.volume import DAY, HOUR, MOST, WEEK, Volume, learn, since_silence
+
+
+class Hours:
+    """
+    Parameters
+    ----------
+    between
+        Hours between two false episodes.
+    counts
+        Rows by hour (event time over an hour), as counted before.
+    judged
+        Which of them were judged: what comes later for those is not counted, so that they stay what was seen then.
+    said
+        What newest hours said by themselves, and the level people saw, oldest first; none without enough data.
+    """
+
+    def __init__(
+        self,
+        between: float,
+        counts: Mapping[int, int] | None = None,
+        judged: Iterable[int] = (),
+        said: Iterable[tuple[Level, Level]] = (),
+    ) -> None:
+        self._between = between
+        self.counts = dict(counts or {})
+        self.judged = set(judged)
+        self._said = deque(said, maxlen=max(OPEN_AFTER + 1, CLOSE_AFTER))
+        self._usual: Volume | None = None
+        self._served: int | None = None  # the newest judged or before that has rows
+        self._next = max(self.judged) + 1 if self.judged else None  # to be judged
+        self._days = 0  # it is learnt from
+        self._learnt: int | None = None  # the first hour of the day that is for
+
+    def add(self, found: Mapping[int, int]) -> list[int]:
+        """Take in rows by hour; the hours whose count changed."""
+        new = [hour for hour in found if hour not in self.judged]
+        for hour in new:
+            self.counts[hour] = self.counts.get(hour, 0) + found[hour]
+        return new
+
+    def judge(self, end: int, reach: int | None) -> Iterator[tuple[int, Verdict, Level]]:
+        """Judge the hours that are over, in order: the hour, the verdict people see, and its own level.
+
+        Parameters
+        ----------
+        end
+            The first hour that is not over yet.
+        reach
+            At most so many: those before them were over long ago, and what waits elsewhere may still come. None: all, but
+            for those after ten weeks without a row.
+        """
+        if not self.counts:
+            return
+        hour = min(self.counts) if self._next is None else self._next
+        if reach is not None:
+            hour = max(hour, end - reach)
+        if self._served is None:
+            self._served = max((one for one, rows in self.counts.items() if one <= hour and rows), default=hour)
+        while hour < end:
+            if hour - self._served > MOST:  # nothing is known any more, and nothing to be told
+                hour = min((one for one, rows in self.counts.items() if one >= hour and rows), default=end)
+                self._served = hour
+                continue
+            yield hour, *self._judge(hour)
+            hour += 1
+
+    def _judge(self, hour: int) -> tuple[Verdict, Level]:
+        today = hour // DAY * DAY
+        if self._learnt != today:
+            past = self._past(today)
+            self._usual, self._days, self._learnt = learn(past, self._between), len(past) // DAY, today
+            if min(self.counts) < today - MOST - WEEK:
+                self._forget(today - MOST)
+        rows = self.counts.get(hour, 0)
+        self._served = hour if rows else self._served
+        in_day = sum(self.counts.get(one, 0) for one in range(hour - DAY + 1, hour + 1))
+        self.counts[hour] = rows
+        self.judged.add(hour)
+        self._next = hour + 1
+        alone, reason = check_volume(self._usual, self._days, hour - today, rows, in_day)
+        window = Window(hour * HOUR, (hour + 1) * HOUR)
+        if alone is Level.INSUFFICIENT_DATA:
+            return Verdict("", "", CHECK, alone, reason, window, rows), alone
+        before = self._said[-1][1] if self._said else Level.OK
+        raw = [*(own for own, _ in self._said), alone]
+        level = settle(raw, before, open_after=OPEN_AFTER, close_after=CLOSE_AFTER)
+        if level is Level.OK and alone is not Level.OK:
+            reason = f"not confirmed yet by {OPEN_AFTER} of {OPEN_AFTER + 1} hours: {reason}"
+        elif level is not Level.OK and alone is Level.OK:
+            reason = f"{reason}; closes after {CLOSE_AFTER} usual hours"
+        self._said.append((alone, level))
+        return Verdict("", "", CHECK, level, reason, window, rows), alone
+
+    def _past(self, until: int) -> Array:
+        """int64 (hours): rows of every hour of whole days, the newest ten weeks of them, since the last long silence."""
+        first = max(-(-min(self.counts) // DAY) * DAY, until - MOST)
+        return since_silence(np.array([self.counts.get(hour, 0) for hour in range(first, until)], np.int64))
+
+    def _forget(self, before: int) -> None:
+        self.counts = {hour: rows for hour, rows in self.counts.items() if hour >= before}
+        self.judged = {hour for hour in self.judged if hour >= before}
