@@ -33,7 +33,7 @@ class Reconstructed:
     errors
         float64 (rows): the length of what is left of each row, in standard deviations of the reference.
     residuals
-        float64 (rows, columns): what is left of each value.
+        float64 (columns, rows): what is left of each value.
     imputed
         The share of values that were missing or infinite, and taken for the reference's mean.
     """
@@ -112,15 +112,9 @@ class Covariance:
         ----------
         Jolliffe, I. T. (2002). Principal Component Analysis, 2nd ed., section 10.1. Springer.
         """
-        z, imputed = self._standardised(rows)
-        residuals = z - (z @ self.components.T) @ self.components
-        return Reconstructed(np.sqrt(np.square(residuals).sum(1)), residuals, imputed)
-
-    def _standardised(self, rows: Mapping[Key, Array]) -> tuple[Array, float]:
-        z = standardised([(FEATURE, name) for name in self.columns], rows, self.mean, self.scale)
-        holes = np.isnan(z)
-        z[holes] = 0.0
-        return z, float(holes.mean()) if holes.size else 0.0
+        z, imputed = standardised([(FEATURE, name) for name in self.columns], rows, self.mean, self.scale)
+        residuals = z - self.components.T @ (self.components @ z)
+        return Reconstructed(np.sqrt(np.square(residuals).sum(0)), residuals, imputed)
 
     def document(self) -> dict[str, Any]:
         upper = self.matrix[np.triu_indices(len(self.columns))]
@@ -179,9 +173,10 @@ def fit(layout: Layout, summary: Summary, chunks: Chunks, rows: int, blocks: int
     keys = [layout.columns[i].key for i in chosen.tolist()]
     matrix, fourth = np.zeros((len(keys), len(keys))), np.zeros(len(keys))
     for columns in chunks(keys):
-        z = np.nan_to_num(standardised(keys, columns, mean[chosen], scale[chosen]))
-        matrix += z.T @ z
-        fourth += (z**4).sum(0)
+        z, _ = standardised(keys, columns, mean[chosen], scale[chosen])
+        matrix += z @ z.T
+        np.square(z, out=z)
+        fourth += np.square(z, out=z).sum(1)
     shared = np.flatnonzero(rows * rows >= PRIVATE * fourth)
     if len(shared) < 2:
         return None
@@ -196,22 +191,29 @@ def fit(layout: Layout, summary: Summary, chunks: Chunks, rows: int, blocks: int
         block = np.minimum(np.arange(done, done + len(made.errors)) * blocks // rows, blocks - 1)
         sums += np.bincount(block, made.errors, minlength=blocks)
         counts += np.bincount(block, minlength=blocks)
-        residuals += np.abs(made.residuals).sum(0)
+        residuals += np.abs(made.residuals).sum(1)
         done += len(made.errors)
     errors = sums / np.maximum(counts, 1)
     return Covariance(names, found.mean, found.scale, found.matrix, residuals / max(done, 1), errors)
 
 
-def standardised(keys: list[Key], rows: Mapping[Key, Array], mean: Array, scale: Array) -> Array:
-    """float64 (rows, columns): z, and NaN where there is no finite number."""
+def standardised(keys: list[Key], rows: Mapping[Key, Array], mean: Array, scale: Array) -> tuple[Array, float]:
+    """float64 (columns, rows): z, 0 where there is no finite number; and of what share of the values that is."""
     length = max((len(values) for values in rows.values()), default=0)
-    z = np.full((length, len(keys)), np.nan)
+    z, holes = np.zeros((len(keys), length)), 0
     for i, key in enumerate(keys):
         values = rows.get(key)
-        if values is not None and values.dtype.kind != "O":
-            numbers = values.astype(np.float64)
-            z[:, i] = np.where(np.isfinite(numbers), (numbers - mean[i]) / scale[i], np.nan)
-    return z
+        if values is None or values.dtype.kind == "O":
+            holes += length
+            continue
+        z[i] = values
+        with np.errstate(over="ignore"):
+            z[i] -= mean[i]
+            z[i] /= scale[i]
+        missing = ~np.isfinite(z[i])
+        z[i, missing] = 0.0
+        holes += int(missing.sum())
+    return z, holes / z.size if z.size else 0.0
 
 
 def _packed(values: Array) -> str:

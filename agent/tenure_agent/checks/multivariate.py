@@ -75,7 +75,7 @@ def check_multivariate(
     own, windows = own_movement(covariance.errors, sample.rows * len(covariance.errors) / max(reference.rows, 1))
     threshold = max(margin * max([own, *learnt[-MEMORY:]]), FLOOR)
     level = Level.WARNING if moved >= threshold else Level.OK
-    grown = np.abs(sample.made.residuals).mean(0) - covariance.residuals
+    grown = np.abs(sample.made.residuals).mean(1) - covariance.residuals
     said = _said(covariance, error, grown, level)
     if level is Level.WARNING and windows < ENOUGH:
         said = f"{said} (the reference holds {windows:.1f} windows, too few to be certain)"
