@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 T = TypeVar("T")
 
-CHUNK_VALUES = 1 << 18  # read at a time: they take eight bytes each, several times over
+CHUNK_VALUES = 1 << 17  # read at a time: they take eight bytes each, many times over
 HELD_INTEGERS = 1 << 20  # of summaries, before they are written: a bucket is read in several chunks, and kept once
 SETTLE = 10 * MICROS  # by the wall, rows may still be on their way when a block is over
 PROFILE_ROWS = 5000
