@@ -15,7 +15,7 @@ from tenure_agent.store.stretches import MOST, Extent, Stretch
 from tenure_agent.units import in_micros, show_duration, show_moment
 
 LEAST_ROWS = 100  # of a reference
-CHUNK_VALUES = 1 << 18  # read at a time: they take eight bytes each, several times over
+CHUNK_VALUES = 1 << 17  # read at a time: they take eight bytes each, many times over
 NEARLY_FULL = (1 + expiry.KEEP) / 2  # of the room allowed
 AT_RISK = 0.3  # a row with no larger share of older ones goes the next time room is made, or the time after
 EMPTY_STRETCHES = 100  # looked at, at once

@@ -21,10 +21,10 @@ from tenure_agent.evidence import Evidence
 from tenure_agent.labels import Labels
 from tenure_agent.memory import give_back
 from tenure_agent.metrics import Metrics
-from tenure_agent.model_config import ModelConfig
 from tenure_agent.policy import ALARMING, Situation, decide
+from tenure_agent.precedents import precedents
 from tenure_agent.profiles import PROFILE_ROWS, Profiles
-from tenure_agent.records import MICROS, Action, Decision, Level, Verdict, Window
+from tenure_agent.records import MICROS, Decision, Level, Verdict, Window
 from tenure_agent.reference import Reference
 from tenure_agent.scheduler import schedule_due
 from tenure_agent.store import Database, decisions, outcomes, predictions, verdicts
@@ -40,17 +40,6 @@ MOST_LABELS = 16_000
 ENOUGH_LABELS = 8000
 FAST_LABELS = 1_000_000
 LABEL_HORIZON = 60 * 24 * 3600 * MICROS
-
-
-@dataclass(frozen=True, slots=True)
-class Past:
-    """What was decided before, and what has come since."""
-
-    last_critical: int | None
-    last_retrain: int | None
-    last_retrain_of_version: int | None
-    first_time: int
-    new_rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +144,7 @@ class Reviewer:
         decision = None
         retrain = config.retrain
         if Level.CRITICAL in {drift.level, performance.level} or retrain.schedule or retrain.new_rows:
-            past = await self._database.async_read(lambda cursor: self._past(cursor, model, version, config, now))
+            past = await self._database.async_read(lambda cursor: precedents(cursor, model, version, config, now))
             situation = Situation(
                 name,
                 model.version_name(version),
@@ -168,7 +157,7 @@ class Reviewer:
                 new_rows_due=retrain.new_rows is not None and past.new_rows >= retrain.new_rows,
                 new_rows=past.new_rows,
                 emergency=emergency,
-                open_retrain=_still_open(past, config, now),
+                open_retrain=past.still_open(config, now),
             )
             decision = decide(situation)
         news = [(verdict, verdict.level) for verdict in judged if verdict is not before]
@@ -233,18 +222,6 @@ class Reviewer:
         self._evidence.forget(model, version, newest)
         return labelled
 
-    def _past(self, cursor: Cursor, model: Model, version: int, config: ModelConfig, now: int) -> Past:
-        last_retrain = decisions.last_time(cursor, model.number, Action.RETRAIN)
-        first = predictions.first_time(cursor, model)
-        since = first if last_retrain is None else last_retrain
-        return Past(
-            last_critical=verdicts.last_critical(cursor, model.number, version, performance_check.CHECK),
-            last_retrain=last_retrain,
-            last_retrain_of_version=decisions.last_time(cursor, model.number, Action.RETRAIN, version),
-            first_time=first,
-            new_rows=predictions.rows_between(cursor, model, since, now) if config.retrain.new_rows else 0,
-        )
-
     async def _drift(
         self, model: Model, version: int, reference: Reference | None, now: int, broken: str
     ) -> list[Verdict]:
@@ -294,11 +271,3 @@ class Reviewer:
         if decision is not None:
             state = decisions.PENDING if self._config.control.url else decisions.RECORDED
             decisions.save(cursor, model.number, version, decision, self._clock(), state)
-
-
-def _still_open(past: Past, config: ModelConfig, now: int) -> bool:
-    """A decision stays open while its cause holds, and for a cool-down after that."""
-    decided = past.last_retrain_of_version
-    if decided is None:
-        return False
-    return now - max(decided, past.last_critical or 0) < in_micros(config.retrain.cooldown)
