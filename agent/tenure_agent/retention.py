@@ -19,6 +19,7 @@ from tenure_agent.rollup import roll_up
 from tenure_agent.store import Database, expiry, jobs, predictions, producers, steps, summaries, verdicts
 from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.database import Cursor
+from tenure_agent.store.packing import pack
 from tenure_agent.units import in_micros
 
 logger = logging.getLogger(__name__)
@@ -102,6 +103,8 @@ class Retention:
         def work(cursor: Cursor) -> tuple[expiry.Expired, int]:
             expiry.note(cursor, self._catalogue, limits.age, now)
             done = expiry.expire(cursor, self._catalogue, limits, now, used)
+            for table in ("pending", "outcomes"):
+                pack(cursor, table)
             others = self._tidy(cursor, limits, now, used) if tidy else 0
             jobs.ran(cursor, JOB, now)
             return done, others
