@@ -107,7 +107,13 @@ def _configuration(endpoint: int) -> dict[str, Any]:
         "store": {"path": "./tenure.duckdb"},
         "control": {"url": f"http://127.0.0.1:{endpoint}/", "secret_file": "control.secret"},
         "models": {
-            "fraud": {"task": "binary", "reference": {"first_rows": 6000}, "drift": REVIEW, "performance": QUALITY},
+            "fraud": {
+                "task": "binary",
+                "reference": {"first_rows": 6000},
+                "segments": ["country"],
+                "drift": REVIEW | {"multivariate": "5s"},
+                "performance": QUALITY,
+            },
             "muddled": {"task": "binary", "drift": REVIEW, "performance": {"metric": "brier"}},
             "hurried": {"drift": REVIEW | {"every": "10ms"}},
         },
@@ -121,7 +127,7 @@ def _tell(address: str, seen: Callable[[str], Series]) -> tenure.Monitor:
 
     def features(scale: float) -> dict[str, Any]:
         country = None if scale > 1 and rng.random() < 0.3 else rng.choice(["NL", "DE"])
-        return {"amount": scale * rng.lognormvariate(0, 1), "country": country}
+        return {"amount": scale * rng.lognormvariate(0, 1), "hour": rng.random(), "country": country}
 
     def wave(rows: int, scale: float, *, right: bool, ago: float = 0.0, lasts: float = 0.0) -> None:
         start = time.time() - ago
@@ -156,6 +162,7 @@ def _tell(address: str, seen: Callable[[str], Series]) -> tenure.Monitor:
         other = tenure.Monitor(name, settings=Settings(agent=address, queue_rows=1000))
         other.outcome(other.record({"amount": 1.0}, said), label=said)
         assert other.flush(DEADLINE)
+        seen(f'tenure_predictions_total{{model="{name}"}}')
     return monitor
 
 
