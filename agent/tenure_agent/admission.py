@@ -171,7 +171,7 @@ class Admission:
             if news:  # it was sent again with what was lost meanwhile
                 self._batch += 1
                 done.taken.append(Taken(self._batch, report, [False] * len(report.parts), []))
-            return producer.refused if report.seq == producer.last_seq else []
+            return producer.refused if report.seq == producer.stored_last else []
         self._batch += 1
         accepted = []
         for part in report.parts:
@@ -182,11 +182,12 @@ class Admission:
             elif not isinstance(part, Refusal):
                 producer.stored += len(part)
                 done.saw(part.times, now)
+        producer.refused = refused
         if late is None:
             _pass_over(producer, report, done)
-            producer.last_seq, producer.refused = report.seq, refused
+            producer.last_seq, producer.late_seq = report.seq, 0
         else:
-            producer.late += 1
+            producer.late, producer.late_seq = producer.late + 1, report.seq
             producer.lost -= late.acked
             producer.missed -= not late.acked
             done.late += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-MOST = 64  # of a producer; what was passed over longest ago is given up first
+MOST = 1024  # of a producer, as two relays that take turns leave; what was passed over longest ago is given up first
 
 
 class Gap(NamedTuple):

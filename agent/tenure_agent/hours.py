@@ -52,6 +52,22 @@ class Hours:
             self.counts[hour] = self.counts.get(hour, 0) + found[hour]
         return new
 
+    def go_back(self, end: int) -> list[int]:
+        """Take back what was judged while the clock was ahead by more than an hour; the hours it is of.
+
+        Parameters
+        ----------
+        end
+            The first hour that is not over yet.
+        """
+        if self._next is None or self._next <= end + 1:
+            return []
+        ahead = [hour for hour in self.judged if hour >= end]
+        self.judged.difference_update(ahead)
+        self._next, self._served, self._learnt = end, None, None
+        self._said.clear()
+        return ahead
+
     def judge(self, end: int, reach: int | None) -> Iterator[tuple[int, Verdict, Level]]:
         """Judge the hours that are over, in order: the hour, the verdict people see, and its own level.
 

@@ -51,10 +51,11 @@ def task_of(predictions: Array, labels: Array) -> str:
 def loss_values(channel: str, predictions: Array, labels: Array, scale: float = 1.0) -> Array:
     """Losses of one channel, one per row."""
     losses: Array
-    if channel == BRIER:
-        losses = np.clip((predictions - labels) ** 2, 0.0, 1.0)
-    elif channel == ABSOLUTE:
-        losses = np.minimum(1.0, np.abs(predictions - labels) / scale)
+    if channel in {BRIER, ABSOLUTE}:
+        with np.errstate(invalid="ignore", over="ignore"):
+            off = predictions - labels
+            losses = np.clip(off**2, 0.0, 1.0) if channel == BRIER else np.minimum(1.0, np.abs(off) / scale)
+        losses[np.isnan(losses)] = 1.0  # both are infinite: no reason to look away from all others
     elif predictions.dtype.kind == "O" or labels.dtype.kind == "O":
         losses = predictions.astype(str) != labels.astype(str)
     else:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -93,7 +94,8 @@ class Traffic:
             found = await self._database.async_read(lambda cursor: hours.count(cursor, model, (upto, newest), span))
             unsaved.update(known.add(found))
             self._upto[model.number] = newest
-        reach = int(max(self._config.model(model.name).drift.every, ONE) / ONE) if wall else None
+        reach = math.ceil(max(self._config.model(model.name).drift.every, ONE) / ONE) if wall else None
+        unsaved.update(known.go_back(end))
         name, said = model.version_name(version), []
         for hour, verdict, alone in known.judge(end, reach):
             unsaved.add(hour)

@@ -27,6 +27,7 @@ MAX_COLUMNS = 4000  # of a batch; more than a model may have, each as numbers an
 MAX_PARTS = 1000  # batches and outcomes of a report
 MAX_LOSSES, MAX_LOSS_NAME = 1000, 256
 MAX_PREFIX = 256
+MAX_SEQ = 1 << 62
 MAX_PRODUCER = 128  # cut short, two producers would be one, and each other's duplicates
 KINDS = {pb.NUMBER: "NUMBER", pb.BOOLEAN: "BOOLEAN", pb.DATETIME: "DATETIME", pb.TEXT: "TEXT"}
 
@@ -113,14 +114,17 @@ class Report:
 
 def decode(request: pb.ReportRequest) -> Report:
     """A report; each part of it that cannot be stored is a refusal."""
-    producer = request.producer_id if len(request.producer_id) <= MAX_PRODUCER else ""
+    known = len(request.producer_id) <= MAX_PRODUCER and 0 < request.seq <= MAX_SEQ
+    producer = request.producer_id if known else ""
     sent: Iterable[Part] = chain[Part](request.batches, request.outcomes)
     parts: list[Rows | Truths | Refusal] = []
     size = 0
     for part in islice(sent, MAX_PARTS if producer else 0):
         parts.append(taken := _taken(part, MAX_SIZE - size))
         size += 0 if isinstance(taken, Refusal) else taken.size
-    parts += _refusals(sent, "too_many_batches" if producer else "bad_producer_id")
+    parts += _refusals(
+        sent, "too_many_batches" if producer else "bad_producer_id" if 0 < request.seq <= MAX_SEQ else "bad_seq"
+    )
     told = tuple(Refusal(one.model, one.reason, one.rows) for one in islice(request.refused, MAX_PARTS))
     return Report(producer, request.seq, request.acked_seq, tuple(parts), _losses(request.losses), size, told, request)
 

@@ -10,7 +10,7 @@ import pytest
 from tenure_agent.ingest import Ingest
 from tenure_agent.store import Database, predictions, producers
 from tenure_agent.store.catalogue import Catalogue
-from tenure_agent.wire import MAX_PRODUCER
+from tenure_agent.wire import MAX_PRODUCER, MAX_SEQ
 from tenure_proto.v1 import monitoring_pb2 as pb
 
 Batch = Callable[..., pb.Batch]
@@ -63,6 +63,7 @@ def test_a_report_that_was_overtaken_is_stored_once(
         refused.batches[0].rows = 0
         assert [one.reason for one in (await ingest.report(refused)).rejections] == ["malformed"]
         assert not (await ingest.report(of(9))).rejections, "what was refused of another"
+        assert [one.reason for one in (await ingest.report(refused)).rejections] == ["malformed"], "told again"
 
     async def later(ingest: Ingest) -> None:
         for seq in (3, 7, 4, 12, 4):
@@ -72,12 +73,25 @@ def test_a_report_that_was_overtaken_is_stored_once(
         assert ingest.lost_after_ack == 1
 
     ingesting(story)
-    assert [value(f"{kind}_reports_total") for kind in ("missed", "late", "duplicate")] == [6, 2, 2]
+    assert [value(f"{kind}_reports_total") for kind in ("missed", "late", "duplicate")] == [6, 2, 3]
     ingesting(later)
     assert sorted(ids(database), key=int) == ["1", "3", "4", "5", "7", "9", "10", "12"]
     known = database.read(producers.load).result()["p"]
     assert (known.missed, known.lost, known.late) == (3, 1, 4)
     assert known.gaps == ((2, 2, False), (6, 6, False), (8, 8, False), (11, 11, True))
+
+
+@pytest.mark.parametrize("seq", [0, MAX_SEQ + 1, 2**64 - 1])
+def test_a_report_without_a_number_is_refused_whole(
+    ingesting: Run, batch: Batch, database: Database, value: Value, seq: int
+) -> None:
+    async def story(ingest: Ingest) -> None:
+        reply = await ingest.report(report(seq, batch({"x": [1.0, 2.0]})))
+        assert [(one.model, one.reason, one.rows) for one in reply.rejections] == [("fraud", "bad_seq", 2)]
+
+    ingesting(story)
+    assert database.read(producers.load).result() == {}
+    assert value("missed_reports_total") == 0
 
 
 @pytest.mark.parametrize("name", ["", "x" * (MAX_PRODUCER + 1)])

@@ -49,6 +49,16 @@ def test_a_day_without_its_batch_is_told_by_the_day() -> None:
     assert reasons[0].startswith("0 rows in the last 24 hours; by now it is usually ")
 
 
+def test_hours_judged_while_the_clock_was_ahead_are_judged_again() -> None:
+    found, upto = hours(), len(COUNTS)
+    assert len(list(found.judge(upto, None))) == upto
+    assert found.go_back(upto) == found.go_back(upto - 1) == []
+    assert len(list(found.judge(upto + 30 * DAY, None))) == 30 * DAY
+    assert sorted(found.go_back(upto + 2)) == list(range(upto + 2, upto + 30 * DAY))
+    assert found.add({upto + 5: 40}) == [upto + 5]
+    assert [hour for hour, *_ in found.judge(upto + 6, None)] == [upto + 2, upto + 3, upto + 4, upto + 5]
+
+
 def test_each_hour_is_judged_once_and_keeps_what_was_seen_then() -> None:
     found = hours()
     upto = len(COUNTS)

@@ -133,6 +133,16 @@ def test_a_rise_that_is_over_does_not_count() -> None:
     assert rises(REFERENCE, said, true, evenly(4000), 0, 0.02) == []
 
 
+def test_one_label_that_is_no_number_neither_alarms_nor_blinds() -> None:
+    said, true = labelled(5000, 1)
+    said[0] = true[0] = np.inf
+    assert rises(REFERENCE, said, true, evenly(5000), 0, 0.02) == []
+    bad, label = labelled(5000, 1, flipped=0.3)
+    bad[0] = label[0] = np.inf
+    found = rises(REFERENCE, bad, label, evenly(5000), 0, 0.02)
+    assert {hit.channel for hit in found} == {"brier", "zero_one"}
+
+
 def test_the_brier_score_cannot_act_alone() -> None:
     # Confidence is lost while every class stays right: the Brier score rises, the error rate does not.
     true = np.tile([0.0, 1.0], 2000)

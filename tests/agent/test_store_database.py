@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import threading
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import duckdb
 import pytest
 
 from tenure.errors import TenureError
+from tenure_agent.lock import lock, look
 from tenure_agent.store import Database, DatabaseLocked, StoreFull
 from tenure_agent.store.database import SCHEMA, Cursor
 from tenure_agent.store.room import Room
@@ -37,6 +39,29 @@ def test_a_second_agent_is_told_who_holds_the_file(database: Database, tmp_path:
     assert "Try: stop that agent" in message
     database.write(insert).result()
     assert database.read(count).result() == 1
+
+
+def test_looking_who_holds_it_holds_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "tenure.duckdb"
+    look(path)
+    assert not list(tmp_path.iterdir())
+    for _ in range(2):
+        opened = Database(path)
+        with pytest.raises(DatabaseLocked, match=rf"process {os.getpid()}\b"):
+            look(path)
+        opened.close()
+        look(path)
+
+
+def test_one_who_only_looks_keeps_nobody_from_starting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "tenure.duckdb"
+    os.close(lock(path))
+    looking = os.open(f"{path}.lock", os.O_RDONLY)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    monkeypatch.setattr("tenure_agent.lock.time.sleep", lambda _: os.close(looking))
+    os.close(lock(path))
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.close(looking)  # it was waited for
 
 
 def test_the_file_is_free_after_close(tmp_path: Path) -> None:

@@ -49,6 +49,21 @@ def test_a_few_rows_that_stay_do_not_hold_the_room_of_all_that_went(pinned: Data
     assert pinned.write(lambda cursor: pack(cursor, "pending")).result() == 0
 
 
+def test_one_full_group_keeps_no_other_from_giving_room_back(database: Database) -> None:
+    full = f"INSERT INTO pending SELECT 2, hash(range), range, 1, 0, 0.5, NULL, NULL FROM range({GROUP})"
+    some = f"INSERT INTO pending SELECT (range % 100 = 0)::INTEGER + 1, hash(range), range, 1, 0, 0.5, NULL, NULL FROM range({GROUP})"
+    sizes = []
+    database.write(lambda cursor: cursor.execute(full)).result()
+    for _ in range(12):
+        database.write(lambda cursor: cursor.execute(some)).result()
+        database.write(lambda cursor: cursor.execute("DELETE FROM pending WHERE model = 1")).result()
+        database.write(lambda cursor: pack(cursor, "pending")).result()
+        database.checkpoint().result()
+        sizes.append(database.read(expiry.used_bytes).result())
+    assert look(database, "SELECT count(*) FROM pending") == [(GROUP + 12 * -(-GROUP // 100),)]
+    assert max(sizes[6:]) <= max(sizes[:6]) * 1.3
+
+
 def test_what_is_mostly_there_stays_where_it_is(database: Database) -> None:
     made = f"INSERT INTO pending SELECT 1, hash(range), range, 1, 0, 0.5, NULL, NULL FROM range({ROWS})"
     database.write(lambda cursor: cursor.execute(made)).result()

@@ -15,6 +15,7 @@ import tenure
 from tenure_agent.asking import NoAnswer, ask
 from tenure_agent.builder import Rows, build_reference
 from tenure_agent.daemon import Agent
+from tenure_agent.gaps import Gap
 from tenure_agent.records import Action, Decision, Level, Trigger, Urgency, Verdict, Window
 from tenure_agent.store import (
     Database,
@@ -139,6 +140,31 @@ def test_what_memory_knows_needs_no_file(
     known = database.read(producers.load).result()
     assert (known["p"].last_seq, known["p"].lost, known["p"].losses["fraud", "queue_full"]) == (11, 9, 6)
     assert "producers" in caplog.records[-1].getMessage()
+
+
+def again(database: Database, known: Producer, folder: Path) -> Producer:
+    """A producer that memory knows, after its store was lost."""
+    with database._connection.cursor() as cursor:
+        cursor.execute("DELETE FROM producers")
+    database.aside = folder / "gone"
+    database.aside.write_bytes(b"not a database")
+    salvage.carry_over(database, {known.name: known}, DAY)
+    return database.read(producers.load).result()[known.name]
+
+
+def test_nothing_is_lost_twice(database: Database, tmp_path: Path) -> None:
+    known = Producer("p", 6, missed=1, last_seen=DAY, gaps=(Gap(5, 5),))
+    for _ in range(3):
+        known = again(database, known, tmp_path)
+        assert (known.last_seq, known.lost, known.missed) == (5, 4, 1)
+        assert known.gaps == (Gap(5, 5),)
+
+
+def test_a_late_report_may_be_the_one_that_was_not_acked(database: Database, tmp_path: Path) -> None:
+    known = Producer("p", 5, missed=1, last_seen=DAY, gaps=(Gap(3, 3),), late=1, late_seq=4)
+    known = again(database, known, tmp_path)
+    assert (known.last_seq, known.lost, known.stored_last) == (5, 4, 5)
+    assert known.gaps == (Gap(3, 3), Gap(4, 4, True))
 
 
 def test_what_is_no_database_has_nothing_to_give(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

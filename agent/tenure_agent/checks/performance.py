@@ -125,7 +125,7 @@ def rises(profiles: Sequence[LossProfile], evidence: Evidence, span: int, tolera
             mean = evidence.mean_loss(profile, rows)
             rise = mean - profile.mean
             score = (rise - tol / 2) / np.sqrt(profile.variance * (1 / rows + 1 / profile.rows))
-            if score < critical or rise < tol or recent < tol:
+            if not (score >= critical and rise >= tol and recent >= tol):  # nor where one is not a number
                 continue
             primary_rise = evidence.mean_loss(primary, rows) - primary.mean
             if primary_rise >= 0.75 * tolerances[primary.channel]:

@@ -6,8 +6,6 @@ kept for long would hold on to the room of all that came with them.
 
 from __future__ import annotations
 
-from itertools import takewhile
-
 from tenure_agent.store.connection import Cursor
 from tenure_agent.store.predictions import one
 
@@ -17,7 +15,7 @@ WASTE = 2 * GROUP  # removed rows to put up with
 
 
 def pack(cursor: Cursor, table: str) -> int:
-    """Move what little is left of a table's oldest row groups to its end, in order; how many rows.
+    """Move what little is left of row groups to the table's end, in order; how many rows.
 
     Their room is used again from the next checkpoint on.
     """
@@ -26,9 +24,9 @@ def pack(cursor: Cursor, table: str) -> int:
         return 0
     query = f"SELECT rowid // {GROUP} AS part, count(*) FROM {table} GROUP BY part ORDER BY part"
     groups = cursor.execute(query).fetchall()
-    sparse = list(takewhile(lambda group: group[1] < SPARSE, groups[:-1]))  # the last one is being filled
+    sparse = [str(part) for part, rows in groups[:-1] if rows < SPARSE]  # the last one is being filled
     if not sparse:
         return 0
-    oldest = f"rowid < {(sparse[-1][0] + 1) * GROUP}"
-    cursor.execute(f"INSERT INTO {table} SELECT * FROM {table} WHERE {oldest}")
-    return int(one(cursor.execute(f"DELETE FROM {table} WHERE {oldest}"))[0])
+    few = f"rowid < {groups[-1][0] * GROUP} AND rowid // {GROUP} IN ({', '.join(sparse)})"  # not those that are moved
+    cursor.execute(f"INSERT INTO {table} SELECT * FROM {table} WHERE {few}")
+    return int(one(cursor.execute(f"DELETE FROM {table} WHERE {few}"))[0])

@@ -16,7 +16,7 @@ from typing import Any
 from tenure_agent.gaps import Gap, Gaps
 from tenure_agent.store.connection import Cursor, parsed
 from tenure_agent.store.predictions import one
-from tenure_agent.wire import Refusal
+from tenure_agent.wire import MAX_SEQ, Refusal
 
 KNOWN = 100_000  # producers with lines of their own, however long ago they were seen
 FORGOTTEN = ""  # the name all others go by
@@ -24,16 +24,17 @@ LINES = 50_000  # written before they are put together
 AT_ONCE = 32  # lines of a statement
 
 _NEWEST = "row_number() OVER (PARTITION BY producer ORDER BY last_seq DESC, late DESC, last_seen DESC, rowid DESC) = 1"
-_LINE = "producer, last_seq, rejections, stored, missed, last_seen, lost, gaps, late"
+_LINE = "producer, last_seq, rejections, stored, missed, last_seen, lost, gaps, late, late_seq"
 
 
 @dataclass(slots=True)
 class Producer:
     """One SDK process (or fork).
 
-    `last_seq` is the newest report stored, `refused` what was refused of it (a resend gets the same answer),
+    `last_seq` is the newest report stored, `refused` what was refused of the one stored last (a resend gets the same answer),
     `missed` the reports that have not come, `lost` those acked that are stored no more, `losses` the rows it told us it
-    lost, by (model, reason); `gaps` is where those may still come that were passed over, `late` how many did.
+    lost, by (model, reason); `gaps` is where those may still come that were passed over, `late` how many did, `late_seq`
+    the one of them that was stored last of all; 0: `last_seq` was.
     """
 
     name: str
@@ -46,6 +47,12 @@ class Producer:
     losses: Mapping[tuple[str, str], int] = field(default_factory=dict)
     gaps: Gaps = ()
     late: int = 0
+    late_seq: int = 0
+
+    @property
+    def stored_last(self) -> int:
+        """The number of the report that was stored last."""
+        return self.late_seq or self.last_seq
 
 
 @dataclass(slots=True)
@@ -81,9 +88,9 @@ def find(cursor: Cursor, name: str) -> Producer | None:
 
 
 def _producer(row: tuple[Any, ...], losses: Mapping[tuple[str, str], int]) -> Producer:
-    name, seq, told, stored, missed, seen, lost, passed, late = row
+    name, seq, told, stored, missed, seen, lost, passed, late, late_seq = row
     refused, gaps = [Refusal(*part) for part in json.loads(told)], tuple(Gap(*part) for part in json.loads(passed))
-    return Producer(name, seq, refused, stored, missed, seen, lost, losses, gaps, late)
+    return Producer(name, seq, refused, stored, missed, seen, lost, losses, gaps, late, late_seq)
 
 
 def totals(cursor: Cursor) -> Totals:
@@ -125,7 +132,8 @@ def forget(cursor: Cursor, idle: int) -> None:
     sums = cursor.execute(f"SELECT sum(stored), sum(missed), sum(lost), max(last_seen) FROM producers WHERE {past}", of)
     stored, missed, lost, seen = one(sums)
     cursor.execute(f"DELETE FROM producers WHERE {past}", of)
-    append(cursor, [Producer(FORGOTTEN, 0, [], int(stored), int(missed), seen, int(lost))])
+    stored, missed, lost = (min(int(rows), MAX_SEQ) for rows in (stored, missed, lost))
+    append(cursor, [Producer(FORGOTTEN, 0, [], stored, missed, seen, lost)])
     gone = "producer NOT IN (SELECT producer FROM producers WHERE producer != ?)"
     told = f"SELECT model, reason, sum(lost) FROM losses WHERE {gone} GROUP BY ALL"
     losses = {(model, reason): int(rows) for model, reason, rows in cursor.execute(told, [FORGOTTEN]).fetchall()}
@@ -138,12 +146,12 @@ def append(cursor: Cursor, producers: Iterable[Producer]) -> None:
     lines = [
         (
             *(p.name, p.last_seq, json.dumps([astuple(refusal) for refusal in p.refused]), p.stored, p.missed),
-            *(p.last_seen, p.lost, json.dumps(p.gaps), p.late),
+            *(p.last_seen, p.lost, json.dumps(p.gaps), p.late, p.late_seq),
         )
         for p in producers
     ]
     for some in (lines[start : start + AT_ONCE] for start in range(0, len(lines), AT_ONCE)):
-        insert = "INSERT INTO producers VALUES " + ", ".join([f"({', '.join('?' * 9)})"] * len(some))
+        insert = "INSERT INTO producers VALUES " + ", ".join([f"({', '.join('?' * 10)})"] * len(some))
         cursor.execute(parsed(cursor, insert), list(chain.from_iterable(some)))
 
 

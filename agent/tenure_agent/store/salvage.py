@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import duckdb
 
+from tenure_agent.gaps import opened
 from tenure_agent.store import producers
 from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.connection import Cursor
@@ -104,11 +105,19 @@ def _save_senders(cursor: Cursor, saved: Saved, remembered: Mapping[str, Produce
             producers.save_losses(cursor, producer.name, producer.losses)
     producers.compact(cursor)
     before = producers.totals(cursor).lost
+    stored = "last_seq::HUGEINT - missed - lost"
+    of = f"{stored} > 0 AND last_seen >= (SELECT max(last_seen) FROM producers) - ?"
+    late = cursor.execute(f"SELECT producer FROM producers WHERE late_seq > 0 AND {of}", [age]).fetchall()
     cursor.execute(
-        "UPDATE producers SET lost = lost + greatest(0, last_seq::HUGEINT - 1 - missed - lost), last_seq = last_seq - 1, "
-        "rejections = '[]' WHERE last_seq > 0 AND last_seen >= (SELECT max(last_seen) FROM producers) - ?",
+        f"UPDATE producers SET lost = lost + {stored} - (late_seq = 0)::INTEGER, "
+        f"last_seq = last_seq - (late_seq = 0)::INTEGER, rejections = '[]' WHERE {of}",
         [age],
     )
+    for (name,) in late:
+        if (known := producers.find(cursor, name)) is not None:
+            gaps = opened(known.gaps, known.late_seq, known.late_seq, acked=True)
+            cursor.execute("DELETE FROM producers WHERE producer = ?", [name])
+            producers.append(cursor, [replace(known, gaps=gaps, late_seq=0)])
     return producers.totals(cursor).lost - before
 
 

@@ -34,9 +34,10 @@ ALTER TABLE summaries ADD COLUMN span BIGINT DEFAULT 60000000;
 -- Blocks of a window judged: their own rows over coarse bins (u4), and five readings per column and one over all (f4).
 CREATE TABLE steps (model INTEGER, version INTEGER, hash VARCHAR, length BIGINT, block BIGINT, score DOUBLE, critical BOOLEAN, counts BLOB, readings BLOB);
 
--- Schema 3. Reports passed over that may still come, as [[first, last, acked], ...], and how many came late.
+-- Schema 3. Reports passed over that may still come, as [[first, last, acked], ...]; how many came late, and the last of them.
 ALTER TABLE producers ADD COLUMN gaps VARCHAR DEFAULT '[]';
 ALTER TABLE producers ADD COLUMN late UBIGINT DEFAULT 0;
+ALTER TABLE producers ADD COLUMN late_seq UBIGINT DEFAULT 0;
 -- `segment` names a part of a version's rows, such as country=DE; empty: all of them.
 ALTER TABLE summaries ADD COLUMN segment VARCHAR DEFAULT '';
 ALTER TABLE steps ADD COLUMN segment VARCHAR DEFAULT '';
