@@ -112,6 +112,18 @@ def test_rows_that_another_version_serves_are_not_missed(desk: Callable[..., Des
     assert {verdict.level for verdict in one.judge(len(COUNTS) * HOUR, version)} == {UNKNOWN, OK}
 
 
+def test_only_the_newest_word_of_a_model_stands(desk: Callable[..., Desk]) -> None:
+    one = desk()
+    one.serve(by_hour(COUNTS, 0, NOON))
+    for i in range(3):
+        one.judge((NOON + i) * HOUR + 60 * SECOND)
+    one.serve(by_hour(COUNTS, NOON + 3, NOON + 9), version=2)
+    for i in range(4, 9):
+        one.judge((NOON + i) * HOUR + 60 * SECOND, version=2)
+    [standing] = one.database.read(verdicts.newest).result()
+    assert (standing["version"], standing["level"]) == ("2", "OK")
+
+
 def test_shadows_are_no_traffic(desk: Callable[..., Desk]) -> None:
     one = desk("event")
     one.serve(by_hour(COUNTS, 0, NOON))

@@ -142,11 +142,12 @@ def counts(cursor: Cursor) -> Counter[str]:
 
 
 def newest(cursor: Cursor) -> list[dict[str, Any]]:
-    """The newest verdict of every model, version, check and segment; of all rows first."""
+    """The newest verdict of every model, version, check and segment, of volume of every model; of all rows first."""
+    of = 't.model, CASE WHEN t."check" = \'volume\' THEN 0 ELSE t.version END, t."check", t.segment'
     query = (
         'SELECT m.name, v.name, t."check", t.segment, t.level, t.time, t."start", t.reason, t.detail FROM verdicts t '
         "JOIN models m ON m.model = t.model JOIN versions v ON v.model = t.model AND v.version = t.version "
-        'QUALIFY row_number() OVER (PARTITION BY t.model, t.version, t."check", t.segment ORDER BY t.time DESC) = 1 '
+        f"QUALIFY row_number() OVER (PARTITION BY {of} ORDER BY t.time DESC) = 1 "
         'ORDER BY m.name, v.name, t."check", t.segment'
     )
     names = ("model", "version", "check", "segment", "level", "time", "start", "reason")
