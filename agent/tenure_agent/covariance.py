@@ -21,6 +21,7 @@ Chunks = Callable[[list[Key]], Iterator[Mapping[Key, Array]]]
 
 MOST_COLUMNS = 200
 EXPLAINED = 0.8  # of the variance, by the components that are kept: with NannyML's 0.65 more pairs go unseen
+FARTHEST = 20.0  # standard deviations from the mean that a value counts for: one wild value is not the whole window
 ARRAYS = ("mean", "scale", "residuals", "errors")
 
 
@@ -52,7 +53,7 @@ class Covariance:
     columns
         Their names.
     mean, scale
-        float64 (d): by which values become z = (value - mean) / scale; a missing value is the mean.
+        float64 (d): by which values become z = (value - mean) / scale, cut off at ±20; a missing value is the mean.
     matrix
         float64 (d, d): mean of z zᵀ over all rows: the correlations.
     residuals
@@ -142,8 +143,8 @@ class Covariance:
 def fit(layout: Layout, summary: Summary, chunks: Chunks, rows: int, blocks: int) -> Covariance | None:
     """From all rows of a reference, gone through twice; None where there are not two features to go together.
 
-    Left out are columns beyond the first 200, and those whose variance fewer than 5 rows make: what goes with these
-    would tell of single rows.
+    Left out are columns beyond the first 200, and those whose variance fewer than 5 rows make, before z is cut off: what
+    goes with these would tell of single rows.
 
     Parameters
     ----------
@@ -173,10 +174,11 @@ def fit(layout: Layout, summary: Summary, chunks: Chunks, rows: int, blocks: int
     keys = [layout.columns[i].key for i in chosen.tolist()]
     matrix, fourth = np.zeros((len(keys), len(keys))), np.zeros(len(keys))
     for columns in chunks(keys):
-        z, _ = standardised(keys, columns, mean[chosen], scale[chosen])
+        z, _ = standardised(keys, columns, mean[chosen], scale[chosen], np.inf)
+        squares = np.square(z)
+        fourth += np.square(squares, out=squares).sum(1)
+        np.clip(z, -FARTHEST, FARTHEST, out=z)
         matrix += z @ z.T
-        np.square(z, out=z)
-        fourth += np.square(z, out=z).sum(1)
     shared = np.flatnonzero(rows * rows >= PRIVATE * fourth)
     if len(shared) < 2:
         return None
@@ -197,8 +199,10 @@ def fit(layout: Layout, summary: Summary, chunks: Chunks, rows: int, blocks: int
     return Covariance(names, found.mean, found.scale, found.matrix, residuals / max(done, 1), errors)
 
 
-def standardised(keys: list[Key], rows: Mapping[Key, Array], mean: Array, scale: Array) -> tuple[Array, float]:
-    """float64 (columns, rows): z, 0 where there is no finite number; and of what share of the values that is."""
+def standardised(
+    keys: list[Key], rows: Mapping[Key, Array], mean: Array, scale: Array, farthest: float = FARTHEST
+) -> tuple[Array, float]:
+    """float64 (columns, rows): z within ±`farthest`, 0 where there is no finite number; and the share of values that has none."""
     length = max((len(values) for values in rows.values()), default=0)
     z, holes = np.zeros((len(keys), length)), 0
     for i, key in enumerate(keys):
@@ -207,10 +211,11 @@ def standardised(keys: list[Key], rows: Mapping[Key, Array], mean: Array, scale:
             holes += length
             continue
         z[i] = values
-        with np.errstate(over="ignore"):
+        missing = ~np.isfinite(z[i])
+        with np.errstate(over="ignore", invalid="ignore"):
             z[i] -= mean[i]
             z[i] /= scale[i]
-        missing = ~np.isfinite(z[i])
+        np.clip(z[i], -farthest, farthest, out=z[i])
         z[i, missing] = 0.0
         holes += int(missing.sum())
     return z, holes / z.size if z.size else 0.0

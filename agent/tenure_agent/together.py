@@ -76,10 +76,11 @@ class Together:
             return _plain(reference, Level.INSUFFICIENT_DATA, reason, window)
         stretch = Stretch(version, window.start, window.end)
         rows, found = await self._database.async_read(lambda cursor: _read(cursor, model, stretch, covariance))
-        own = [verdict.measures for verdict in past if verdict.measures.get(REFERENCE_ERROR) == covariance.error]
+        own = [one.measures for one in past if one.measures.get(REFERENCE_ERROR) == covariance.error]
         margin = margin_of(drift.false_alarms.windows(drift.multivariate or drift.every))
         sample = Sample(window, rows, covariance.reconstruct(found))
-        return check_multivariate(reference, covariance, sample, [one[ERROR] for one in own], drift.min_rows, margin)
+        errors = [one[ERROR] for one in own if ERROR in one]  # what is no finite number was not kept
+        return check_multivariate(reference, covariance, sample, errors, drift.min_rows, margin)
 
 
 def _read(cursor: Cursor, model: Model, stretch: Stretch, covariance: Covariance) -> tuple[int, Rows]:

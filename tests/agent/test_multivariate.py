@@ -105,6 +105,15 @@ def test_too_little_is_never_ok_and_never_more_than_a_warning() -> None:
     assert check_multivariate(reference, covariance, wild, [], 300, MARGIN).level is WARNING
 
 
+@pytest.mark.parametrize("wild", [1e6, 1e300])
+def test_one_wild_value_blinds_no_later_window(wild: float) -> None:
+    x = broken("plain", seed=1)
+    x[REFERENCE + 3 * WINDOW + 5, 4] = wild
+    levels = [verdict.level for verdict in replay(x)]
+    assert levels[:10] == [OK] * 10
+    assert levels[10] is WARNING
+
+
 def test_features_closer_than_they_were() -> None:
     x = stream("plain", 0, 1)
     reference, covariance = known(x)

@@ -171,3 +171,17 @@ def test_of_another_reference_nothing_is_learnt(desk: Make, serve: Serve) -> Non
     [found] = one.look(replace(reference, covariance=other), START + 5 * DAY)
     assert found.level is WARNING
     assert found.readings[0].statistic == pytest.approx(np.log(2), abs=0.1)
+
+
+def test_an_error_that_is_no_number_is_not_learnt_from(
+    desk: Make, serve: Serve, database: Database, catalogue: Catalogue
+) -> None:
+    serve(0, 6)
+    desk().review(START + 4 * DAY)
+    database.write(
+        lambda cursor: cursor.execute(
+            "UPDATE verdicts SET detail = replace(detail, '\"reconstruction_error\"', '\"gone\"') WHERE \"check\" = 'multivariate'"
+        )
+    ).result()
+    [found] = desk().review(START + 5 * DAY)
+    assert found.level is OK
