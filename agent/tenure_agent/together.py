@@ -51,20 +51,21 @@ class Together:
             return []
         length, key = in_micros(drift.multivariate), (model.number, version)
         end = (now - self._settle) // length * length
-        if key not in self._looked:
-            past = await self._database.async_read(lambda cursor: _past(cursor, model, version))
-            self._looked[key] = (past[-1].window.end if past else 0, past)
-        last, past = self._looked[key]
-        if end <= last:
-            return []
         window = Window(end - length, end)
         try:
+            if key not in self._looked:
+                past = await self._database.async_read(lambda cursor: _past(cursor, model, version))
+                self._looked[key] = (past[-1].window.end if past else 0, past)
+            last, past = self._looked[key]
+            if end <= last:
+                return []
             verdict = await self._judged(model, version, reference, window, past)
         except Exception as error:
             logger.exception("the multivariate check of %(model)s failed", {"model": model.name})
             verdict = _plain(reference, Level.ERROR, failed(error), window)
         verdict = replace(verdict, model=model.name, version=model.version_name(version))
-        self._looked[key] = end, [*past, verdict][-2 * MEMORY :]
+        if key in self._looked:
+            self._looked[key] = end, [*past, verdict][-2 * MEMORY :]
         return [verdict]
 
     async def _judged(

@@ -185,3 +185,20 @@ def test_an_error_that_is_no_number_is_not_learnt_from(
     ).result()
     [found] = desk().review(START + 5 * DAY)
     assert found.level is OK
+
+
+def test_where_the_past_cannot_be_read_the_review_goes_on(
+    desk: Make, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(0, 5)
+    one = desk()
+
+    def unread(*_: object) -> list[Verdict]:
+        raise OSError("a page of the store cannot be read")
+
+    with monkeypatch.context() as during:
+        during.setattr(verdicts, "measured", unread)
+        [found] = one.review(START + 4 * DAY)
+    assert (found.level, found.window.end) == (Level.ERROR, START + 4 * DAY)
+    [later] = one.review(START + 4 * DAY + HOUR, START + 5 * DAY)
+    assert (later.level, later.window.end) == (OK, START + 5 * DAY)
