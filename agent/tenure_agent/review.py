@@ -169,6 +169,7 @@ class Reviewer:
             await self._database.async_write(lambda cursor: self._keep(cursor, model, version, kept, decision))
             self._evidence.wrote(earlier)
             self._traffic.saved(model)
+        self._together.saved(model, version)
         self._appraiser.note(model, version, performance_alone, performance.level)
         if not self._replay:
             self._show([verdict for verdict, _ in said], len(labelled), decision)

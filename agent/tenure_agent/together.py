@@ -43,13 +43,15 @@ class Together:
         self._config = config
         self._settle = settle
         self._looked: dict[tuple[int, int], tuple[int, list[Verdict]]] = {}  # the window, and what was said before
+        self._unsaved: dict[tuple[int, int], Verdict] = {}
 
     async def look(self, model: Model, version: int, reference: Reference | None, now: int) -> list[Verdict]:
-        """The verdict over the newest window that is over at an event time; none where it was given before."""
-        drift = self._config.model(model.name).drift
+        """The verdict over the newest window that is over at an event time; none where it was given and `saved` before."""
+        drift, key = self._config.model(model.name).drift, (model.number, version)
+        self._unsaved.pop(key, None)
         if drift.multivariate is None or reference is None:
             return []
-        length, key = in_micros(drift.multivariate), (model.number, version)
+        length = in_micros(drift.multivariate)
         end = (now - self._settle) // length * length
         window = Window(end - length, end)
         try:
@@ -64,9 +66,15 @@ class Together:
             logger.exception("the multivariate check of %(model)s failed", {"model": model.name})
             verdict = _plain(reference, Level.ERROR, failed(error), window)
         verdict = replace(verdict, model=model.name, version=model.version_name(version))
-        if key in self._looked:
-            self._looked[key] = end, [*past, verdict][-2 * MEMORY :]
+        self._unsaved[key] = verdict
         return [verdict]
+
+    def saved(self, model: Model, version: int) -> None:
+        """What was said last is on disk."""
+        key = model.number, version
+        verdict = self._unsaved.pop(key, None)
+        if verdict is not None and key in self._looked:
+            self._looked[key] = verdict.window.end, [*self._looked[key][1], verdict][-2 * MEMORY :]
 
     async def _judged(
         self, model: Model, version: int, reference: Reference, window: Window, past: list[Verdict]

@@ -58,7 +58,10 @@ class Desk:
         return found
 
     def look(self, reference: Reference | None, now: int) -> list[Verdict]:
-        return asyncio.run(self.together.look(self.catalogue.models["fraud"], 1, reference, now))
+        model = self.catalogue.models["fraud"]
+        found = asyncio.run(self.together.look(model, 1, reference, now))
+        self.together.saved(model, 1)
+        return found
 
 
 @pytest.fixture
@@ -202,3 +205,25 @@ def test_where_the_past_cannot_be_read_the_review_goes_on(
     assert (found.level, found.window.end) == (Level.ERROR, START + 4 * DAY)
     [later] = one.review(START + 4 * DAY + HOUR, START + 5 * DAY)
     assert (later.level, later.window.end) == (OK, START + 5 * DAY)
+
+
+def test_a_verdict_that_was_not_written_is_said_again(
+    desk: Make, serve: Serve, database: Database, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(0, 4)
+    serve(4, 1, broken=True)
+    one = desk()
+    one.review(START + 4 * DAY)
+
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as during:
+        during.setattr(verdicts, "append", full)
+        with pytest.raises(OSError, match="no space"):
+            one.review(START + 5 * DAY)
+    [found] = one.review(START + 5 * DAY + HOUR, START + 5 * DAY + 2 * HOUR)
+    assert (found.level, found.window.end) == (WARNING, START + 5 * DAY)
+    model = catalogue.models["fraud"]
+    kept = database.read(lambda cursor: verdicts.measured(cursor, model, 1, "multivariate", 9)).result()
+    assert [verdict.level for verdict in kept] == [OK, WARNING]
