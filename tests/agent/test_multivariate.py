@@ -98,9 +98,13 @@ def test_a_level_that_is_known_closes_it() -> None:
 def test_too_little_is_never_ok_and_never_more_than_a_warning() -> None:
     x = stream("plain", 0, 2)
     reference, covariance = known(x)
-    sample = Sample(Window(0, 1), 299, covariance.reconstruct(keyed(x[:299])))
-    verdict = check_multivariate(reference, covariance, sample, [], 300, MARGIN)
-    assert (verdict.level, verdict.reason) == (UNKNOWN, "299 rows in the window, fewer than the 300 needed")
+    for rows, read, said in (
+        (299, 299, "299 rows in the window, fewer than the 300 needed"),
+        (9000, 99, "99 rows read of 9000 in the window, fewer than the 100 needed"),
+    ):
+        sample = Sample(Window(0, 1), rows, covariance.reconstruct(keyed(x[:read])))
+        verdict = check_multivariate(reference, covariance, sample, [], 300, MARGIN)
+        assert (verdict.level, verdict.reason, verdict.rows) == (UNKNOWN, said, rows)
     wild = Sample(Window(0, 1), 600, covariance.reconstruct(keyed(1e6 * x[:600])))
     assert check_multivariate(reference, covariance, wild, [], 300, MARGIN).level is WARNING
 

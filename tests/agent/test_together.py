@@ -12,7 +12,7 @@ import pytest
 
 from tenure.testing import ManualClock
 from tenure_agent import together as together_module
-from tenure_agent.config import parse_config
+from tenure_agent.config import Config, parse_config
 from tenure_agent.metrics import Metrics
 from tenure_agent.records import Level, Verdict
 from tenure_agent.reference import Reference
@@ -31,16 +31,19 @@ Put = Callable[..., None]
 OK, WARNING, UNKNOWN = Level.OK, Level.WARNING, Level.INSUFFICIENT_DATA
 
 
+def configured(multivariate: str | None, min_rows: int = 100) -> Config:
+    drift = {"multivariate": multivariate, "min_rows": min_rows}
+    model = {"reference": {"first": "2d"}, "drift": drift}
+    return parse_config({"clock": "event", "models": {"fraud": model}}, "c")
+
+
 class Desk:
     """A reviewer of the model `fraud`, its reference the first two days."""
 
     def __init__(self, database: Database, catalogue: Catalogue, metrics: Metrics, multivariate: str | None) -> None:
-        drift = {"multivariate": multivariate, "min_rows": 100}
-        model = {"reference": {"first": "2d"}, "drift": drift}
-        config = parse_config({"clock": "event", "models": {"fraud": model}}, "c")
         self.database, self.catalogue = database, catalogue
-        self.reviewer = Reviewer(database, catalogue, config, metrics, ManualClock())
-        self.together = Together(database, config, 0)
+        self.reviewer = Reviewer(database, catalogue, configured(multivariate), metrics, ManualClock())
+        self.together = Together(database, configured(multivariate), 0)
 
     def review(self, *times: int) -> list[Verdict]:
         """What the check says at each time."""
@@ -147,6 +150,7 @@ def test_a_large_window_is_looked_at_in_part(desk: Make, serve: Serve, monkeypat
     one = desk()
     reference = one.reference()
     monkeypatch.setattr(together_module, "MOST_ROWS", 700)
+    one.together = Together(one.database, configured("1d", min_rows=1200), 0)  # more than are read
     [found] = one.look(reference, START + 4 * DAY)
     assert (found.level, found.rows) == (OK, ROWS)
     assert 300 < found.readings[0].n < 1100

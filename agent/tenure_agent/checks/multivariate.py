@@ -23,6 +23,7 @@ DETECTOR = "reconstruction"
 FLOOR = 0.05  # of the error: less does not matter
 LAG, RECENT = 3, 7  # windows: what is learnt from is so old, and the recent past so long
 MEMORY = 90  # windows that are learnt from
+SAMPLED = 100  # rows: of fewer a mean error says little
 NAMED = 3  # columns in a sentence
 GREW = 0.05  # standard deviations of a column: a smaller residual more is none
 HOLES = 0.05  # of the values
@@ -53,6 +54,8 @@ def check_multivariate(
         The reference's.
     past
         Errors of earlier windows, oldest first.
+    min_rows
+        Of the window; of its sample 100 at most.
     margin
         How many times its own movement the error must move; see `tenure_agent.surprise.margin_of`.
 
@@ -63,9 +66,12 @@ def check_multivariate(
     more than three windows ago: WARNING where A ≥ max(margin·max(N, L), 0.05). Never more: what moved is named by its
     residual, not by a test.
     """
-    rows = len(sample.made.errors)
-    if rows < min_rows:
-        reason = f"{rows} rows in the window, fewer than the {min_rows} needed"
+    rows, enough = len(sample.made.errors), min(min_rows, SAMPLED)
+    if sample.rows < min_rows:
+        reason = f"{sample.rows} rows in the window, fewer than the {min_rows} needed"
+        return _verdict(reference, Level.INSUFFICIENT_DATA, reason, sample)
+    if rows < enough:
+        reason = f"{rows} rows read of {sample.rows} in the window, fewer than the {enough} needed"
         return _verdict(reference, Level.INSUFFICIENT_DATA, reason, sample)
     error = float(sample.made.errors.mean())
     usual = covariance.error
