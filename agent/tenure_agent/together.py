@@ -9,7 +9,7 @@ from dataclasses import replace
 from tenure_agent.bins import NUMERIC, Array
 from tenure_agent.builder import STRETCH
 from tenure_agent.checks.failure import failed
-from tenure_agent.checks.multivariate import CHECK, MEMORY, Sample, check_multivariate
+from tenure_agent.checks.multivariate import CHECK, Sample, check_multivariate
 from tenure_agent.config import Config
 from tenure_agent.covariance import Covariance
 from tenure_agent.records import ERROR, FEATURE, REFERENCE_ERROR, Level, Verdict, Window
@@ -74,7 +74,7 @@ class Together:
         key = model.number, version
         verdict = self._unsaved.pop(key, None)
         if verdict is not None and key in self._looked:
-            self._looked[key] = verdict.window.end, [*self._looked[key][1], verdict][-2 * MEMORY :]
+            self._looked[key] = verdict.window.end, [*self._looked[key][1], verdict][-verdicts.LEARNT :]
 
     async def _judged(
         self, model: Model, version: int, reference: Reference, window: Window, past: list[Verdict]
@@ -106,7 +106,7 @@ def _read(cursor: Cursor, model: Model, stretch: Stretch, covariance: Covariance
 
 def _past(cursor: Cursor, model: Model, version: int) -> list[Verdict]:
     """What was said before, oldest first."""
-    return verdicts.measured(cursor, model, version, CHECK, 2 * MEMORY)
+    return verdicts.measured(cursor, model, version, CHECK, verdicts.LEARNT)
 
 
 def _plain(reference: Reference, level: Level, reason: str, window: Window) -> Verdict:
