@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -22,6 +22,7 @@ Chunks = Callable[[list[Key]], Iterator[Mapping[Key, Array]]]
 MOST_COLUMNS = 200
 EXPLAINED = 0.8  # of the variance, by the components that are kept: with NannyML's 0.65 more pairs go unseen
 FARTHEST = 20.0  # standard deviations from the mean that a value counts for: one wild value is not the whole window
+DECIMALS = 9  # of what products of matrices give: the same rows make the same file on every processor
 ARRAYS = ("mean", "scale", "residuals", "errors")
 
 
@@ -55,7 +56,7 @@ class Covariance:
     mean, scale
         float64 (d): by which values become z = (value - mean) / scale, cut off at ±20; a missing value is the mean.
     matrix
-        float64 (d, d): mean of z zᵀ over all rows: the correlations.
+        float64 (d, d): mean of z zᵀ over all rows: the correlations. It and what follows are rounded to 9 decimals.
     residuals
         float64 (d): mean of what reconstruction leaves of each column, as absolute values.
     errors
@@ -185,7 +186,7 @@ def fit(layout: Layout, summary: Summary, chunks: Chunks, rows: int, blocks: int
     chosen, keys = chosen[shared], [keys[i] for i in shared.tolist()]
     names, nothing = tuple(name for _, name in keys), np.zeros(len(keys))
     found = Covariance(
-        names, mean[chosen], scale[chosen], matrix[np.ix_(shared, shared)] / rows, nothing, np.zeros(blocks)
+        names, mean[chosen], scale[chosen], _rounded(matrix[np.ix_(shared, shared)] / rows), nothing, np.zeros(blocks)
     )
     sums, residuals, counts, done = np.zeros(blocks), nothing.copy(), np.zeros(blocks), 0
     for columns in chunks(keys):
@@ -195,8 +196,7 @@ def fit(layout: Layout, summary: Summary, chunks: Chunks, rows: int, blocks: int
         counts += np.bincount(block, minlength=blocks)
         residuals += np.abs(made.residuals).sum(1)
         done += len(made.errors)
-    errors = sums / np.maximum(counts, 1)
-    return Covariance(names, found.mean, found.scale, found.matrix, residuals / max(done, 1), errors)
+    return replace(found, residuals=_rounded(residuals / max(done, 1)), errors=_rounded(sums / np.maximum(counts, 1)))
 
 
 def standardised(
@@ -219,6 +219,11 @@ def standardised(
         z[i, missing] = 0.0
         holes += int(missing.sum())
     return z, holes / z.size if z.size else 0.0
+
+
+def _rounded(values: Array) -> Array:
+    found: Array = np.round(values, DECIMALS) + 0.0  # no -0.0
+    return found
 
 
 def _packed(values: Array) -> str:

@@ -89,8 +89,18 @@ def test_pieces_add_up() -> None:
     rows = keyed(table())
     whole, parts = fitted(rows), build_reference("m", "1", Pieces(rows)).covariance
     assert parts is not None
-    for name in ("mean", "scale", "matrix", "residuals", "errors"):
+    for name in ("mean", "scale"):
         assert np.allclose(getattr(whole, name), getattr(parts, name), rtol=1e-9, atol=1e-12), name
+    for name in ("matrix", "residuals", "errors"):  # to the last bit, in whatever order they are added
+        assert np.array_equal(getattr(whole, name), getattr(parts, name)), name
+
+
+def test_what_is_left_of_exact_copies_is_exactly_nothing() -> None:
+    x = np.random.default_rng(0).normal(size=1000)
+    found = fitted({("feature", "x"): x, ("feature", "y"): 1 - 3 * x})
+    for values in (found.errors, found.residuals):
+        assert not values.any()
+        assert not np.signbit(values).any()
 
 
 def test_numeric_and_boolean_features_only() -> None:

@@ -118,6 +118,12 @@ def test_one_wild_value_blinds_no_later_window(wild: float) -> None:
     assert levels[10] is WARNING
 
 
+def test_exact_copies_stay_exact_copies() -> None:
+    """What is left of them is the noise of a processor's arithmetic."""
+    x = stream("plain", 0, 20, columns=1)
+    assert {verdict.level for verdict in replay(np.column_stack([x, 1 - 3 * x, 7 * x]))} == {OK}
+
+
 def test_features_closer_than_they_were() -> None:
     x = stream("plain", 0, 1)
     reference, covariance = known(x)
