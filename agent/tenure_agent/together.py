@@ -69,6 +69,17 @@ class Together:
         self._unsaved[key] = verdict
         return [verdict]
 
+    def standing(self, model: Model, version: int, now: int) -> Verdict | None:
+        """What was said last; None where nobody asked for the check."""
+        if self._config.model(model.name).drift.multivariate is None:
+            return None
+        key = model.number, version
+        _, said = self._looked.get(key, (0, []))
+        if (newest := self._unsaved.get(key) or (said[-1] if said else None)) is not None:
+            return newest
+        of, reason = (model.name, model.version_name(version)), "there is no reference yet, or no window is over"
+        return Verdict(*of, CHECK, Level.INSUFFICIENT_DATA, reason, Window(now, now), 0)
+
     def saved(self, model: Model, version: int) -> None:
         """What was said last is on disk."""
         key = model.number, version

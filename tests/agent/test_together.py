@@ -102,6 +102,21 @@ def test_it_is_off_unless_asked_for(desk: Make, serve: Serve) -> None:
     assert desk(None).review(START + 4 * DAY) == []
 
 
+def test_it_stands_until_the_next(desk: Make, serve: Serve) -> None:
+    serve(0, 5)
+
+    def standing(of: Desk, now: int) -> tuple[Level, int]:
+        review = asyncio.run(of.reviewer.review("fraud", now))
+        assert review is not None
+        assert review.multivariate is not None
+        return review.multivariate.level, review.multivariate.window.end
+
+    one = desk()
+    assert standing(one, START + DAY) == (UNKNOWN, START + DAY)
+    for of in (one, one, desk()):  # said, not said again, after a restart
+        assert standing(of, START + 4 * DAY + HOUR) == (OK, START + 4 * DAY)
+
+
 def test_once_per_stretch_of_time_and_again_after_a_restart(
     desk: Make, serve: Serve, value: Callable[..., float], database: Database, catalogue: Catalogue
 ) -> None:
