@@ -106,7 +106,9 @@ class Answers:
         said: list[Verdict] = []
         for name in names:
             review = await self._reviewer.review(name, self._ingest.newest + 1)
-            said += [] if review is None else [review.drift, *review.segments, review.performance, review.volume]
+            if review is not None:
+                together = [] if review.multivariate is None else [review.multivariate]
+                said += [review.drift, *review.segments, *together, review.performance, review.volume]
         return {
             "verdicts": [
                 {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -21,6 +21,8 @@ Chunks = Callable[[list[Key]], Iterator[Mapping[Key, Array]]]
 
 MOST_COLUMNS = 200
 EXPLAINED = 0.8  # of the variance, by the components that are kept: with NannyML's 0.65 more pairs go unseen
+FARTHEST = 20.0  # standard deviations from the mean that a value counts for: one wild value is not the whole window
+DECIMALS = 9  # of what products of matrices give: the same rows make the same file on every processor
 ARRAYS = ("mean", "scale", "residuals", "errors")
 
 
@@ -52,9 +54,9 @@ class Covariance:
     columns
         Their names.
     mean, scale
-        float64 (d): by which values become z = (value - mean) / scale; a missing value is the mean.
+        float64 (d): by which values become z = (value - mean) / scale, cut off at ±20; a missing value is the mean.
     matrix
-        float64 (d, d): mean of z zᵀ over all rows: the correlations.
+        float64 (d, d): mean of z zᵀ over all rows: the correlations. It and what follows are rounded to 9 decimals.
     residuals
         float64 (d): mean of what reconstruction leaves of each column, as absolute values.
     errors
@@ -142,8 +144,8 @@ class Covariance:
 def fit(layout: Layout, summary: Summary, chunks: Chunks, rows: int, blocks: int) -> Covariance | None:
     """From all rows of a reference, gone through twice; None where there are not two features to go together.
 
-    Left out are columns beyond the first 200, and those whose variance fewer than 5 rows make: what goes with these
-    would tell of single rows.
+    Left out are columns beyond the first 200, and those whose variance fewer than 5 rows make, before z is cut off: what
+    goes with these would tell of single rows.
 
     Parameters
     ----------
@@ -173,17 +175,18 @@ def fit(layout: Layout, summary: Summary, chunks: Chunks, rows: int, blocks: int
     keys = [layout.columns[i].key for i in chosen.tolist()]
     matrix, fourth = np.zeros((len(keys), len(keys))), np.zeros(len(keys))
     for columns in chunks(keys):
-        z, _ = standardised(keys, columns, mean[chosen], scale[chosen])
+        z, _ = standardised(keys, columns, mean[chosen], scale[chosen], np.inf)
+        squares = np.square(z)
+        fourth += np.square(squares, out=squares).sum(1)
+        np.clip(z, -FARTHEST, FARTHEST, out=z)
         matrix += z @ z.T
-        np.square(z, out=z)
-        fourth += np.square(z, out=z).sum(1)
     shared = np.flatnonzero(rows * rows >= PRIVATE * fourth)
     if len(shared) < 2:
         return None
     chosen, keys = chosen[shared], [keys[i] for i in shared.tolist()]
     names, nothing = tuple(name for _, name in keys), np.zeros(len(keys))
     found = Covariance(
-        names, mean[chosen], scale[chosen], matrix[np.ix_(shared, shared)] / rows, nothing, np.zeros(blocks)
+        names, mean[chosen], scale[chosen], _rounded(matrix[np.ix_(shared, shared)] / rows), nothing, np.zeros(blocks)
     )
     sums, residuals, counts, done = np.zeros(blocks), nothing.copy(), np.zeros(blocks), 0
     for columns in chunks(keys):
@@ -193,12 +196,13 @@ def fit(layout: Layout, summary: Summary, chunks: Chunks, rows: int, blocks: int
         counts += np.bincount(block, minlength=blocks)
         residuals += np.abs(made.residuals).sum(1)
         done += len(made.errors)
-    errors = sums / np.maximum(counts, 1)
-    return Covariance(names, found.mean, found.scale, found.matrix, residuals / max(done, 1), errors)
+    return replace(found, residuals=_rounded(residuals / max(done, 1)), errors=_rounded(sums / np.maximum(counts, 1)))
 
 
-def standardised(keys: list[Key], rows: Mapping[Key, Array], mean: Array, scale: Array) -> tuple[Array, float]:
-    """float64 (columns, rows): z, 0 where there is no finite number; and of what share of the values that is."""
+def standardised(
+    keys: list[Key], rows: Mapping[Key, Array], mean: Array, scale: Array, farthest: float = FARTHEST
+) -> tuple[Array, float]:
+    """float64 (columns, rows): z within ±`farthest`, 0 where there is no finite number; and the share of values that has none."""
     length = max((len(values) for values in rows.values()), default=0)
     z, holes = np.zeros((len(keys), length)), 0
     for i, key in enumerate(keys):
@@ -207,13 +211,19 @@ def standardised(keys: list[Key], rows: Mapping[Key, Array], mean: Array, scale:
             holes += length
             continue
         z[i] = values
-        with np.errstate(over="ignore"):
+        missing = ~np.isfinite(z[i])
+        with np.errstate(over="ignore", invalid="ignore"):
             z[i] -= mean[i]
             z[i] /= scale[i]
-        missing = ~np.isfinite(z[i])
+        np.clip(z[i], -farthest, farthest, out=z[i])
         z[i, missing] = 0.0
         holes += int(missing.sum())
     return z, holes / z.size if z.size else 0.0
+
+
+def _rounded(values: Array) -> Array:
+    found: Array = np.round(values, DECIMALS) + 0.0  # no -0.0
+    return found
 
 
 def _packed(values: Array) -> str:

@@ -54,6 +54,8 @@ class Review:
         What is new, oldest first: blocks judged at one review can say several things.
     segments
         The newest of each part of the rows.
+    multivariate
+        As it stands now; None where nobody asked for the check.
     """
 
     drift: Verdict
@@ -62,6 +64,7 @@ class Review:
     said: Sequence[Verdict]
     decision: Decision | None
     segments: Sequence[Verdict] = ()
+    multivariate: Verdict | None = None
 
 
 class Reviewer:
@@ -138,6 +141,7 @@ class Reviewer:
         judged = await self._drift(model, version, reference, now, broken)
         drift = judged[-1]
         together = await self._together.look(model, version, reference, now)
+        multivariate = self._together.standing(model, version, now)
         segments, news_of_segments = await self.profiles.judge_segments(model, version, now)
         volume = await self._traffic.judge(model, version, now, self._evidence.newest(model, version))
         performance, performance_alone, emergency = self._appraiser.appraise(model, version, reference, labelled, now)
@@ -169,6 +173,7 @@ class Reviewer:
             await self._database.async_write(lambda cursor: self._keep(cursor, model, version, kept, decision))
             self._evidence.wrote(earlier)
             self._traffic.saved(model)
+        self._together.saved(model, version)
         self._appraiser.note(model, version, performance_alone, performance.level)
         if not self._replay:
             self._show([verdict for verdict, _ in said], len(labelled), decision)
@@ -176,7 +181,7 @@ class Reviewer:
                 self._metrics.show_segment(verdict)
         self._metrics.check_seconds.observe(asyncio.get_running_loop().time() - started)
         new = [*(verdict for verdict, _ in said), *news_of_segments]
-        return Review(drift, performance, volume.standing, new, decision, segments)
+        return Review(drift, performance, volume.standing, new, decision, segments, multivariate)
 
     def _show(self, said: Sequence[Verdict], labels: int, decision: Decision | None) -> None:
         name, version = said[-1].model, said[-1].version

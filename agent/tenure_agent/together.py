@@ -9,7 +9,7 @@ from dataclasses import replace
 from tenure_agent.bins import NUMERIC, Array
 from tenure_agent.builder import STRETCH
 from tenure_agent.checks.failure import failed
-from tenure_agent.checks.multivariate import CHECK, MEMORY, Sample, check_multivariate
+from tenure_agent.checks.multivariate import CHECK, Sample, check_multivariate
 from tenure_agent.config import Config
 from tenure_agent.covariance import Covariance
 from tenure_agent.records import ERROR, FEATURE, REFERENCE_ERROR, Level, Verdict, Window
@@ -43,29 +43,49 @@ class Together:
         self._config = config
         self._settle = settle
         self._looked: dict[tuple[int, int], tuple[int, list[Verdict]]] = {}  # the window, and what was said before
+        self._unsaved: dict[tuple[int, int], Verdict] = {}
 
     async def look(self, model: Model, version: int, reference: Reference | None, now: int) -> list[Verdict]:
-        """The verdict over the newest window that is over at an event time; none where it was given before."""
-        drift = self._config.model(model.name).drift
+        """The verdict over the newest window that is over at an event time; none where it was given and `saved` before."""
+        drift, key = self._config.model(model.name).drift, (model.number, version)
+        self._unsaved.pop(key, None)
         if drift.multivariate is None or reference is None:
             return []
-        length, key = in_micros(drift.multivariate), (model.number, version)
+        length = in_micros(drift.multivariate)
         end = (now - self._settle) // length * length
-        if key not in self._looked:
-            past = await self._database.async_read(lambda cursor: _past(cursor, model, version))
-            self._looked[key] = (past[-1].window.end if past else 0, past)
-        last, past = self._looked[key]
-        if end <= last:
-            return []
         window = Window(end - length, end)
         try:
+            if key not in self._looked:
+                past = await self._database.async_read(lambda cursor: _past(cursor, model, version))
+                self._looked[key] = (past[-1].window.end if past else 0, past)
+            last, past = self._looked[key]
+            if end <= last:
+                return []
             verdict = await self._judged(model, version, reference, window, past)
         except Exception as error:
             logger.exception("the multivariate check of %(model)s failed", {"model": model.name})
             verdict = _plain(reference, Level.ERROR, failed(error), window)
         verdict = replace(verdict, model=model.name, version=model.version_name(version))
-        self._looked[key] = end, [*past, verdict][-2 * MEMORY :]
+        self._unsaved[key] = verdict
         return [verdict]
+
+    def standing(self, model: Model, version: int, now: int) -> Verdict | None:
+        """What was said last; None where nobody asked for the check."""
+        if self._config.model(model.name).drift.multivariate is None:
+            return None
+        key = model.number, version
+        _, said = self._looked.get(key, (0, []))
+        if (newest := self._unsaved.get(key) or (said[-1] if said else None)) is not None:
+            return newest
+        of, reason = (model.name, model.version_name(version)), "there is no reference yet, or no window is over"
+        return Verdict(*of, CHECK, Level.INSUFFICIENT_DATA, reason, Window(now, now), 0)
+
+    def saved(self, model: Model, version: int) -> None:
+        """What was said last is on disk."""
+        key = model.number, version
+        verdict = self._unsaved.pop(key, None)
+        if verdict is not None and key in self._looked:
+            self._looked[key] = verdict.window.end, [*self._looked[key][1], verdict][-verdicts.LEARNT :]
 
     async def _judged(
         self, model: Model, version: int, reference: Reference, window: Window, past: list[Verdict]
@@ -76,10 +96,11 @@ class Together:
             return _plain(reference, Level.INSUFFICIENT_DATA, reason, window)
         stretch = Stretch(version, window.start, window.end)
         rows, found = await self._database.async_read(lambda cursor: _read(cursor, model, stretch, covariance))
-        own = [verdict.measures for verdict in past if verdict.measures.get(REFERENCE_ERROR) == covariance.error]
+        own = [one.measures for one in past if one.measures.get(REFERENCE_ERROR) == covariance.error]
         margin = margin_of(drift.false_alarms.windows(drift.multivariate or drift.every))
         sample = Sample(window, rows, covariance.reconstruct(found))
-        return check_multivariate(reference, covariance, sample, [one[ERROR] for one in own], drift.min_rows, margin)
+        errors = [one[ERROR] for one in own if ERROR in one]  # what is no finite number was not kept
+        return check_multivariate(reference, covariance, sample, errors, drift.min_rows, margin)
 
 
 def _read(cursor: Cursor, model: Model, stretch: Stretch, covariance: Covariance) -> tuple[int, Rows]:
@@ -96,7 +117,7 @@ def _read(cursor: Cursor, model: Model, stretch: Stretch, covariance: Covariance
 
 def _past(cursor: Cursor, model: Model, version: int) -> list[Verdict]:
     """What was said before, oldest first."""
-    return verdicts.measured(cursor, model, version, CHECK, 2 * MEMORY)
+    return verdicts.measured(cursor, model, version, CHECK, verdicts.LEARNT)
 
 
 def _plain(reference: Reference, level: Level, reason: str, window: Window) -> Verdict:

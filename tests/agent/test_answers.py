@@ -49,3 +49,13 @@ def test_histograms_are_for_programs(running: Running) -> None:
             assert histogram["bins"][-1] == "missing"
             assert sum(histogram["window"]) == 1.0 == histogram["window"][0]
             assert said["performance"]["evidence"] == {}
+
+
+def test_check_lists_the_multivariate_one_where_it_is_asked_for(running: Running) -> None:
+    model = {**MODEL, "drift": {"multivariate": "1d"}}
+    with running({"models": {"fraud": model}}) as agent:
+        serve(agent.addresses["grpc"], 3000, 0)
+        for _ in range(2):
+            found = CliRunner().invoke(main, ["check", "--json", "--agent", agent.addresses["grpc"]])
+            said = [one["check"] for one in json.loads(found.output)["verdicts"]]
+            assert said == ["drift", "multivariate", "performance", "volume"]

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from tenure_agent import covariance as covariance_module
 from tenure_agent.builder import Rows, build_reference
-from tenure_agent.covariance import EXPLAINED, Covariance
+from tenure_agent.covariance import EXPLAINED, FARTHEST, Covariance
 from tenure_agent.reference import Reference, ReferenceUnreadable
 
 Array = npt.NDArray[Any]
@@ -89,8 +89,18 @@ def test_pieces_add_up() -> None:
     rows = keyed(table())
     whole, parts = fitted(rows), build_reference("m", "1", Pieces(rows)).covariance
     assert parts is not None
-    for name in ("mean", "scale", "matrix", "residuals", "errors"):
+    for name in ("mean", "scale"):
         assert np.allclose(getattr(whole, name), getattr(parts, name), rtol=1e-9, atol=1e-12), name
+    for name in ("matrix", "residuals", "errors"):  # to the last bit, in whatever order they are added
+        assert np.array_equal(getattr(whole, name), getattr(parts, name)), name
+
+
+def test_what_is_left_of_exact_copies_is_exactly_nothing() -> None:
+    x = np.random.default_rng(0).normal(size=1000)
+    found = fitted({("feature", "x"): x, ("feature", "y"): 1 - 3 * x})
+    for values in (found.errors, found.residuals):
+        assert not values.any()
+        assert not np.signbit(values).any()
 
 
 def test_numeric_and_boolean_features_only() -> None:
@@ -121,7 +131,21 @@ def test_what_few_rows_make_up_is_left_out(rows: int, kept: bool) -> None:
     x = table(holes=0.0)
     rare = np.zeros(len(x))
     rare[:rows] = 1e6
-    assert ("rare" in fitted(keyed(x) | {("feature", "rare"): rare}).columns) is kept
+    found = fitted(keyed(x) | {("feature", "rare"): rare})
+    assert ("rare" in found.columns) is kept
+    if rows == 5:
+        assert found.matrix[-1, -1] == pytest.approx(5 * FARTHEST**2 / len(x), rel=0.01)  # cut off, as in checks
+
+
+@pytest.mark.parametrize("wild", [1e6, 1e300, np.finfo(float).max])
+def test_one_wild_value_counts_for_twenty_standard_deviations(wild: float) -> None:
+    x = table(holes=0.0)
+    found = fitted(keyed(x))
+    x[7, :2] = wild, -wild
+    made, cut = found.reconstruct(keyed(x)), x.copy()
+    cut[7, :2] = (found.mean + np.array([20, -20, 0, 0, 0, 0, 0]) * found.scale)[:2]
+    assert np.allclose(made.errors, found.reconstruct(keyed(cut)).errors)
+    assert made.imputed == 0
 
 
 def test_two_hundred_columns_at_most() -> None:

@@ -98,11 +98,30 @@ def test_a_level_that_is_known_closes_it() -> None:
 def test_too_little_is_never_ok_and_never_more_than_a_warning() -> None:
     x = stream("plain", 0, 2)
     reference, covariance = known(x)
-    sample = Sample(Window(0, 1), 299, covariance.reconstruct(keyed(x[:299])))
-    verdict = check_multivariate(reference, covariance, sample, [], 300, MARGIN)
-    assert (verdict.level, verdict.reason) == (UNKNOWN, "299 rows in the window, fewer than the 300 needed")
+    for rows, read, said in (
+        (299, 299, "299 rows in the window, fewer than the 300 needed"),
+        (9000, 99, "99 rows read of 9000 in the window, fewer than the 100 needed"),
+    ):
+        sample = Sample(Window(0, 1), rows, covariance.reconstruct(keyed(x[:read])))
+        verdict = check_multivariate(reference, covariance, sample, [], 300, MARGIN)
+        assert (verdict.level, verdict.reason, verdict.rows) == (UNKNOWN, said, rows)
     wild = Sample(Window(0, 1), 600, covariance.reconstruct(keyed(1e6 * x[:600])))
     assert check_multivariate(reference, covariance, wild, [], 300, MARGIN).level is WARNING
+
+
+@pytest.mark.parametrize("wild", [1e6, 1e300])
+def test_one_wild_value_blinds_no_later_window(wild: float) -> None:
+    x = broken("plain", seed=1)
+    x[REFERENCE + 3 * WINDOW + 5, 4] = wild
+    levels = [verdict.level for verdict in replay(x)]
+    assert levels[:10] == [OK] * 10
+    assert levels[10] is WARNING
+
+
+def test_exact_copies_stay_exact_copies() -> None:
+    """What is left of them is the noise of a processor's arithmetic."""
+    x = stream("plain", 0, 20, columns=1)
+    assert {verdict.level for verdict in replay(np.column_stack([x, 1 - 3 * x, 7 * x]))} == {OK}
 
 
 def test_features_closer_than_they_were() -> None:

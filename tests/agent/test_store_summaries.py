@@ -277,6 +277,23 @@ def test_of_old_verdicts_the_ends_of_each_run_stay(said: Callable[..., None], re
     assert read(verdicts.newest)[0]["time"] == 12 * DAY
 
 
+def test_what_the_multivariate_check_learns_from_stays(
+    said: Callable[..., None], read: Run, write: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verdicts, "LEARNT", 6)
+    monkeypatch.setattr(verdicts, "MOST", 2)
+    for at in range(1, 11):
+        said(verdict(at * DAY, OK, check="multivariate"))
+        said(verdict(at * DAY, OK))
+    write(lambda c: verdicts.expire(c, 10 * DAY, 12 * DAY))
+    found = read(
+        lambda c: c.execute("SELECT time FROM verdicts WHERE \"check\" = 'multivariate' ORDER BY time").fetchall()
+    )
+    assert [time // DAY for (time,) in found] == [5, 6, 7, 8, 9, 10]
+    write(lambda c: verdicts.expire(c, 0, 405 * DAY + 1 * DAY + 1))
+    assert read(lambda c: c.execute("SELECT min(time) FROM verdicts").fetchone()) == (7 * DAY,)
+
+
 def test_verdicts_are_bounded_in_number(
     said: Callable[..., None], read: Run, write: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tenure.testing import ManualClock
 from tenure_agent import together as together_module
-from tenure_agent.config import parse_config
+from tenure_agent.config import Config, parse_config
 from tenure_agent.metrics import Metrics
 from tenure_agent.records import Level, Verdict
 from tenure_agent.reference import Reference
@@ -31,16 +31,19 @@ Put = Callable[..., None]
 OK, WARNING, UNKNOWN = Level.OK, Level.WARNING, Level.INSUFFICIENT_DATA
 
 
+def configured(multivariate: str | None, min_rows: int = 100) -> Config:
+    drift = {"multivariate": multivariate, "min_rows": min_rows}
+    model = {"reference": {"first": "2d"}, "drift": drift}
+    return parse_config({"clock": "event", "models": {"fraud": model}}, "c")
+
+
 class Desk:
     """A reviewer of the model `fraud`, its reference the first two days."""
 
     def __init__(self, database: Database, catalogue: Catalogue, metrics: Metrics, multivariate: str | None) -> None:
-        drift = {"multivariate": multivariate, "min_rows": 100}
-        model = {"reference": {"first": "2d"}, "drift": drift}
-        config = parse_config({"clock": "event", "models": {"fraud": model}}, "c")
         self.database, self.catalogue = database, catalogue
-        self.reviewer = Reviewer(database, catalogue, config, metrics, ManualClock())
-        self.together = Together(database, config, 0)
+        self.reviewer = Reviewer(database, catalogue, configured(multivariate), metrics, ManualClock())
+        self.together = Together(database, configured(multivariate), 0)
 
     def review(self, *times: int) -> list[Verdict]:
         """What the check says at each time."""
@@ -58,7 +61,10 @@ class Desk:
         return found
 
     def look(self, reference: Reference | None, now: int) -> list[Verdict]:
-        return asyncio.run(self.together.look(self.catalogue.models["fraud"], 1, reference, now))
+        model = self.catalogue.models["fraud"]
+        found = asyncio.run(self.together.look(model, 1, reference, now))
+        self.together.saved(model, 1)
+        return found
 
 
 @pytest.fixture
@@ -94,6 +100,21 @@ Serve = Callable[..., None]
 def test_it_is_off_unless_asked_for(desk: Make, serve: Serve) -> None:
     serve(0, 4)
     assert desk(None).review(START + 4 * DAY) == []
+
+
+def test_it_stands_until_the_next(desk: Make, serve: Serve) -> None:
+    serve(0, 5)
+
+    def standing(of: Desk, now: int) -> tuple[Level, int]:
+        review = asyncio.run(of.reviewer.review("fraud", now))
+        assert review is not None
+        assert review.multivariate is not None
+        return review.multivariate.level, review.multivariate.window.end
+
+    one = desk()
+    assert standing(one, START + DAY) == (UNKNOWN, START + DAY)
+    for of in (one, one, desk()):  # said, not said again, after a restart
+        assert standing(of, START + 4 * DAY + HOUR) == (OK, START + 4 * DAY)
 
 
 def test_once_per_stretch_of_time_and_again_after_a_restart(
@@ -144,6 +165,7 @@ def test_a_large_window_is_looked_at_in_part(desk: Make, serve: Serve, monkeypat
     one = desk()
     reference = one.reference()
     monkeypatch.setattr(together_module, "MOST_ROWS", 700)
+    one.together = Together(one.database, configured("1d", min_rows=1200), 0)  # more than are read
     [found] = one.look(reference, START + 4 * DAY)
     assert (found.level, found.rows) == (OK, ROWS)
     assert 300 < found.readings[0].n < 1100
@@ -171,3 +193,56 @@ def test_of_another_reference_nothing_is_learnt(desk: Make, serve: Serve) -> Non
     [found] = one.look(replace(reference, covariance=other), START + 5 * DAY)
     assert found.level is WARNING
     assert found.readings[0].statistic == pytest.approx(np.log(2), abs=0.1)
+
+
+def test_an_error_that_is_no_number_is_not_learnt_from(
+    desk: Make, serve: Serve, database: Database, catalogue: Catalogue
+) -> None:
+    serve(0, 6)
+    desk().review(START + 4 * DAY)
+    database.write(
+        lambda cursor: cursor.execute(
+            "UPDATE verdicts SET detail = replace(detail, '\"reconstruction_error\"', '\"gone\"') WHERE \"check\" = 'multivariate'"
+        )
+    ).result()
+    [found] = desk().review(START + 5 * DAY)
+    assert found.level is OK
+
+
+def test_where_the_past_cannot_be_read_the_review_goes_on(
+    desk: Make, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(0, 5)
+    one = desk()
+
+    def unread(*_: object) -> list[Verdict]:
+        raise OSError("a page of the store cannot be read")
+
+    with monkeypatch.context() as during:
+        during.setattr(verdicts, "measured", unread)
+        [found] = one.review(START + 4 * DAY)
+    assert (found.level, found.window.end) == (Level.ERROR, START + 4 * DAY)
+    [later] = one.review(START + 4 * DAY + HOUR, START + 5 * DAY)
+    assert (later.level, later.window.end) == (OK, START + 5 * DAY)
+
+
+def test_a_verdict_that_was_not_written_is_said_again(
+    desk: Make, serve: Serve, database: Database, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(0, 4)
+    serve(4, 1, broken=True)
+    one = desk()
+    one.review(START + 4 * DAY)
+
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as during:
+        during.setattr(verdicts, "append", full)
+        with pytest.raises(OSError, match="no space"):
+            one.review(START + 5 * DAY)
+    [found] = one.review(START + 5 * DAY + HOUR, START + 5 * DAY + 2 * HOUR)
+    assert (found.level, found.window.end) == (WARNING, START + 5 * DAY)
+    model = catalogue.models["fraud"]
+    kept = database.read(lambda cursor: verdicts.measured(cursor, model, 1, "multivariate", 9)).result()
+    assert [verdict.level for verdict in kept] == [OK, WARNING]

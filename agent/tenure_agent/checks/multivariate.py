@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tenure_agent.bins import Array
-from tenure_agent.covariance import Covariance, Reconstructed
+from tenure_agent.covariance import DECIMALS, Covariance, Reconstructed
 from tenure_agent.null import ENOUGH
 from tenure_agent.records import ERROR, REFERENCE_ERROR, Level, Reading, Verdict, Window
 from tenure_agent.reference import Reference
@@ -23,6 +23,8 @@ DETECTOR = "reconstruction"
 FLOOR = 0.05  # of the error: less does not matter
 LAG, RECENT = 3, 7  # windows: what is learnt from is so old, and the recent past so long
 MEMORY = 90  # windows that are learnt from
+SAMPLED = 100  # rows: of fewer a mean error says little
+NONE = 10.0**-DECIMALS  # an error that is not told from none
 NAMED = 3  # columns in a sentence
 GREW = 0.05  # standard deviations of a column: a smaller residual more is none
 HOLES = 0.05  # of the values
@@ -53,6 +55,8 @@ def check_multivariate(
         The reference's.
     past
         Errors of earlier windows, oldest first.
+    min_rows
+        Of the window; of its sample 100 at most.
     margin
         How many times its own movement the error must move; see `tenure_agent.surprise.margin_of`.
 
@@ -63,9 +67,12 @@ def check_multivariate(
     more than three windows ago: WARNING where A ≥ max(margin·max(N, L), 0.05). Never more: what moved is named by its
     residual, not by a test.
     """
-    rows = len(sample.made.errors)
-    if rows < min_rows:
-        reason = f"{rows} rows in the window, fewer than the {min_rows} needed"
+    rows, enough = len(sample.made.errors), min(min_rows, SAMPLED)
+    if sample.rows < min_rows:
+        reason = f"{sample.rows} rows in the window, fewer than the {min_rows} needed"
+        return _verdict(reference, Level.INSUFFICIENT_DATA, reason, sample)
+    if rows < enough:
+        reason = f"{rows} rows read of {sample.rows} in the window, fewer than the {enough} needed"
         return _verdict(reference, Level.INSUFFICIENT_DATA, reason, sample)
     error = float(sample.made.errors.mean())
     usual = covariance.error
@@ -124,9 +131,7 @@ def _moved(error: float, past: Sequence[float], usual: float) -> float:
 
 
 def _distance(one: float, other: float) -> float:
-    if one <= 0 or other <= 0:
-        return 0.0 if one == other else math.inf
-    return abs(math.log(one / other))
+    return abs(math.log(max(one, NONE) / max(other, NONE)))
 
 
 def _named(grown: Array) -> list[int]:

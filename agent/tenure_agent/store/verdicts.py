@@ -14,6 +14,7 @@ from tenure_agent.store.connection import Cursor
 from tenure_agent.store.predictions import one
 
 KEPT = 400 * 86_400 * 1_000_000  # microseconds: a year, and what it is compared with
+LEARNT = 180  # the newest of the multivariate check, which learns from them after a restart
 MOST = 10_000  # of a model, kept whole; of older ones as many at most
 
 
@@ -170,7 +171,8 @@ def expire(cursor: Cursor, whole: int, now: int) -> int:
     """Remove what nobody asks for any more; how many that were.
 
     Of verdicts older than `whole`, and of those beyond the newest `MOST` of their model, the first and the last of each
-    run of one level stay: when a level changed, and how long it held. None stays for longer than `KEPT`.
+    run of one level stay: when a level changed, and how long it held. Of the multivariate check the newest `LEARNT` stay.
+    None stays for longer than `KEPT`.
 
     Parameters
     ----------
@@ -179,9 +181,11 @@ def expire(cursor: Cursor, whole: int, now: int) -> int:
     """
     query = (
         "DELETE FROM verdicts WHERE time < ? OR rowid IN (SELECT line FROM ("
-        "SELECT rowid AS line, time, row_number() OVER (PARTITION BY model ORDER BY time DESC, rowid DESC) AS age, "
+        "SELECT rowid AS line, time, \"check\" = 'multivariate' AND row_number() OVER (PARTITION BY model, version, "
+        '"check", segment ORDER BY time DESC, rowid DESC) <= ? AS learnt, '
+        "row_number() OVER (PARTITION BY model ORDER BY time DESC, rowid DESC) AS age, "
         "lag(level) OVER runs IS NOT DISTINCT FROM level AND lead(level) OVER runs IS NOT DISTINCT FROM level AS inside "
         'FROM verdicts WINDOW runs AS (PARTITION BY model, version, "check", segment ORDER BY time, rowid)) '
-        "WHERE (inside AND (time < ? OR age > ?)) OR age > ?)"
+        "WHERE NOT learnt AND ((inside AND (time < ? OR age > ?)) OR age > ?))"
     )
-    return int(one(cursor.execute(query, [now - KEPT, whole, MOST, 2 * MOST]))[0])
+    return int(one(cursor.execute(query, [now - KEPT, LEARNT, whole, MOST, 2 * MOST]))[0])
