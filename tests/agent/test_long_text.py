@@ -12,6 +12,8 @@ from tests.agent.live import texts
 from tenure_agent.bins import Layout, build_column, counted, numbered
 from tenure_agent.builder import Rows, build_reference
 from tenure_agent.hints import label_hints
+from tenure_agent.losses import ZERO_ONE, loss_values
+from tenure_agent.measures import measure
 from tenure_agent.segment_builder import with_segments
 from tenure_agent.segments import top_values
 from tenure_agent.tally import summarise
@@ -41,8 +43,10 @@ def reference() -> None:
         lambda: top_values(VALUES),
         lambda: summarise(bins(), {KEY: VALUES}, np.zeros(len(VALUES), np.int64), 1),
         lambda: label_hints(bins(), {KEY: VALUES}, LABEL, "multiclass"),
+        lambda: loss_values(ZERO_ONE, VALUES, LABEL),
+        lambda: measure("accuracy", VALUES, LABEL),
     ],
-    ids=["bins", "reference", "segments", "summary", "hints"],
+    ids=["bins", "reference", "segments", "summary", "hints", "losses", "accuracy"],
 )
 def test_a_long_text_takes_the_room_of_one(work: Callable[[], object]) -> None:
     tracemalloc.start()
