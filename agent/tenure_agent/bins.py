@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -129,15 +130,34 @@ def as_texts(values: Array) -> Array:
     return texts
 
 
+def counted(texts: Array) -> tuple[Array, Array]:
+    """The different texts there are, in order, and how many rows each has, as objects and int64.
+
+    NumPy's own strings would give every row the room of the longest.
+    """
+    found = sorted(Counter(text for text in texts.tolist() if text is not None).items())
+    names = np.empty(len(found), object)
+    names[:] = [name for name, _ in found]
+    return names, np.array([rows for _, rows in found], np.int64)
+
+
+def numbered(texts: Array) -> tuple[list[Any], Array]:
+    """The different values, None first and the others in order, and int64 per row: which of them it has. See `counted`."""
+    rows = texts.tolist()
+    distinct = set(rows)
+    values = [None] * (None in distinct) + sorted(distinct - {None})
+    number = {value: i for i, value in enumerate(values)}
+    return values, np.fromiter((number[value] for value in rows), np.int64, len(rows))
+
+
 def _categorical(name: str, part: str, values: Array, *, certain: bool) -> ColumnBins | str:
-    present = np.array([value for value in values if value is not None], object)
-    if not len(present):
+    names, counts = counted(values)
+    if not len(names):
         return "no value in the reference"
-    names, counts = np.unique(present.astype(str), return_counts=True)
     unfit = None if certain else unfit_texts(names, counts)
     if unfit is not None:
         return unfit
-    order = np.lexsort((names, -counts))[:TOP_CATEGORIES]
+    order = np.argsort(-counts, kind="stable")[:TOP_CATEGORIES]
     kept = order[counts[order] >= PRIVATE]
     if not len(kept):
         return f"no text that {PRIVATE} rows share"

@@ -64,8 +64,9 @@ def gather(
     found = stretches.extent(cursor, model, stretch)
     if found.rows < wanted:
         return f"no reference yet: {found.rows:,} of {wanted:,} rows"
-    pieces = list(stretches.by_arrival(cursor, model, replace(stretch, upto=found.highest), _length(model)))
-    return Gathered(stretch, pieces, (found.first, found.last), f"the first {wanted:,} live rows")
+    exact = replace(stretch, upto=found.highest)
+    pieces = list(stretches.by_arrival(cursor, model, exact, _length(model)))
+    return Gathered(exact, pieces, (found.first, found.last), f"the first {wanted:,} live rows")
 
 
 def _first(cursor: Cursor, model: Model, version: int, first: dt.timedelta, now: int, max_size: int) -> Gathered | str:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tenure_agent.bins import Layout
+from tenure_agent.bins import Layout, numbered
 
 Array = npt.NDArray[Any]
 Key = tuple[str, str]
@@ -60,7 +60,7 @@ def label_hints(layout: Layout, sample: Mapping[Key, Array], label: Array, task:
         return ()
     truth = label[known]
     if task == "multiclass":
-        truth = np.unique(truth.astype(str), return_inverse=True)[1]
+        truth = numbered(truth)[1]
     measure = {"binary": AUC, "regression": EXPLAINED}.get(task, SAVED)
     score = {AUC: _auc, EXPLAINED: _explained, SAVED: _saved}[measure]
     found = []
@@ -118,13 +118,10 @@ def _standardised(values: Array) -> Array | None:
 def _groups(values: Array) -> Array:
     """A small number per row: which twentieth of its column, or which text, it is, or that it is missing."""
     if values.dtype.kind == "O":
-        names, codes, counts = np.unique(
-            np.array(["" if value is None else f"={value}" for value in values]),
-            return_inverse=True,
-            return_counts=True,
-        )
-        rank = np.empty(len(names), np.int64)
-        rank[np.argsort(-counts, kind="stable")] = np.arange(len(names))
+        codes = numbered(values)[1]
+        counts = np.bincount(codes)
+        rank = np.empty(len(counts), np.int64)
+        rank[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
         return np.minimum(rank[codes], TEXTS)
     held = values[np.isfinite(values)]
     edges = np.unique(np.quantile(held, np.arange(1, GROUPS) / GROUPS, method="lower")) if len(held) else held

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tenure.errors import TenureError
 from tenure_agent.bins import CATEGORICAL, NUMERIC, Array
 from tenure_agent.builder import SAMPLE, STRETCH, Key, Lazy
 from tenure_agent.store import stretches
@@ -19,8 +20,12 @@ from tenure_agent.stored_rows import read_column
 Ask = Callable[[Callable[[Cursor], dict[str, Array]]], dict[str, Any]]
 
 
+class RowsGone(TenureError):
+    """Rows of a reference were removed while it was built."""
+
+
 class LiveRows:
-    """Rows of a store.
+    """Rows of a store; each pass over them has as many as there were at first, or fails.
 
     Parameters
     ----------
@@ -51,9 +56,17 @@ class LiveRows:
         return values
 
     def chunks(self, wanted: Collection[Key]) -> Iterator[Mapping[Key, Array]]:
-        """All rows, each piece in the order of event time, of the wanted columns."""
+        """All rows, each piece in the order of event time, of the wanted columns.
+
+        Raises
+        ------
+        RowsGone
+            Some of them are no longer stored.
+        """
         columns = {key: column for key, column in self._columns.items() if key in wanted}
         for piece in self._pieces if columns else ():
             rows = self._ask(partial(stretches.read, model=self._model, piece=piece, columns=list(columns.values())))
+            if len(rows["time"]) != piece.rows:
+                raise RowsGone("rows were removed while the reference was built from them")
             order = np.argsort(rows["time"], kind="stable")
             yield {key: read_column(column, rows, self._kinds.get(key))[order] for key, column in columns.items()}

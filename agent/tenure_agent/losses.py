@@ -9,6 +9,7 @@ until neighbouring batch means are uncorrelated, and longer batches may only rai
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +58,8 @@ def loss_values(channel: str, predictions: Array, labels: Array, scale: float = 
             losses = np.clip(off**2, 0.0, 1.0) if channel == BRIER else np.minimum(1.0, np.abs(off) / scale)
         losses[np.isnan(losses)] = 1.0  # both are infinite: no reason to look away from all others
     elif predictions.dtype.kind == "O" or labels.dtype.kind == "O":
-        losses = predictions.astype(str) != labels.astype(str)
+        pairs = map(str, predictions.tolist()), map(str, labels.tolist())
+        losses = np.fromiter(map(operator.ne, *pairs), bool, len(labels))
     else:
         losses = (predictions >= 0.5) != (labels >= 0.5)
     return losses.astype(float)

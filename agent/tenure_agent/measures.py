@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,8 @@ def measure(metric: str, predictions: Array, labels: Array) -> float:
     if not len(labels):
         return float("nan")
     if metric == "accuracy" and (predictions.dtype.kind == "O" or labels.dtype.kind == "O"):
-        return float(np.mean(predictions.astype(str) == labels.astype(str)))
+        pairs = map(str, predictions.tolist()), map(str, labels.tolist())
+        return float(np.mean(np.fromiter(map(operator.eq, *pairs), bool, len(labels))))
     if metric == "brier":
         return float(np.mean((predictions - labels) ** 2))
     if metric == "mae":

@@ -18,17 +18,16 @@ from typing import Any, TypeVar
 import numpy.typing as npt
 
 from tenure_agent import losses
+from tenure_agent.acquisition import built, shipped, take_up
 from tenure_agent.block_length import HOUR, MINUTE, block_length, wanted_rows
-from tenure_agent.builder import build_reference
 from tenure_agent.checks.drift import Settings
 from tenure_agent.config import Config
 from tenure_agent.evidence import Evidence
 from tenure_agent.gathering import CHUNK_VALUES, gather
-from tenure_agent.live_rows import LiveRows
+from tenure_agent.live_rows import LiveRows, RowsGone
 from tenure_agent.past import WINDOW, Step
 from tenure_agent.records import MICROS, Verdict
 from tenure_agent.reference import Reference
-from tenure_agent.segment_builder import with_segments
 from tenure_agent.segment_profiles import SegmentProfiles, segment_bucket
 from tenure_agent.segment_tracks import SegmentTracks, configured
 from tenure_agent.store import Database, predictions, references, summaries
@@ -36,7 +35,7 @@ from tenure_agent.store import steps as steps_store
 from tenure_agent.store.catalogue import Model
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.predictions import CHAMPION
-from tenure_agent.stored_rows import declared_columns, needed, segment_summaries_of, summaries_of
+from tenure_agent.stored_rows import needed, segment_summaries_of, summaries_of
 from tenure_agent.summary import MAGNITUDES, Summary, add
 from tenure_agent.surprise import margin_of
 from tenure_agent.track import Track
@@ -82,7 +81,8 @@ class Profiles:
             if reference is None:
                 return None
             if fresh:
-                await self._database.async_write(lambda cursor: self._save(cursor, model, version, reference))
+                made = self._clock()
+                await self._database.async_write(lambda cursor: take_up(cursor, model, version, reference, made))
                 of = {"model": model.name, "version": reference.version, "source": reference.source}
                 logger.info("reference of %(model)s %(version)s: %(source)s", of)
             self._known[key] = reference
@@ -100,9 +100,8 @@ class Profiles:
         if settings.file is not None and not {"/", "\0"} & set(name):  # the name comes from outside
             path = Path(settings.file.replace("{version}", name))
             if path.exists():
-                configured = Reference.load(path)
-                if stored is None or not stored.same_bins(configured):
-                    return configured, True
+                wanted = shipped(Reference.load(path), stored)
+                return wanted, wanted != stored
         return None if stored is None else (stored, False)
 
     async def _gathered(self, model: Model, version: int, now: int) -> Reference | None:
@@ -116,21 +115,13 @@ class Profiles:
             self._awaited[model.number, version] = found
             return None
         rows = LiveRows(lambda work: self._database.read(work).result(), model, found.stretch, found.pieces)
-        declared, name = declared_columns(model, config), model.version_name(version)
-
-        def build() -> Reference:
-            told, notices = found.told, found.notices
-            built = build_reference(
-                model.name, name, rows, declared=declared, told=told, span=found.span, notices=notices
-            )
-            return with_segments(built, rows, config.segments)
-
-        return await self._apart(build)
-
-    def _save(self, cursor: Cursor, model: Model, version: int, reference: Reference) -> None:
-        references.save(cursor, model.number, version, reference, self._clock())
-        summaries.reset(cursor, model.number, version)
-        steps_store.reset(cursor, model.number, version)
+        name = model.version_name(version)
+        try:
+            return await self._apart(lambda: built(model, name, config, found, rows))
+        except RowsGone as error:  # the next review takes what is there then
+            logger.warning("no reference of %(model)s yet: rows went meanwhile", {"model": model.name})
+            self._awaited[model.number, version] = f"no reference yet: {error}"
+            return None
 
     async def learn_losses(self, model: Model, version: int, reference: Reference, found: Evidence) -> Reference:
         """A reference without losses takes them from the version's own first labels, once there are enough."""

@@ -106,9 +106,15 @@ class Reference:
         columns = json.dumps([_document(column) for column in self.columns], sort_keys=True)
         return hashlib.sha256(columns.encode()).hexdigest()[:32]
 
-    def same_bins(self, other: Reference) -> bool:
-        """Whether summaries over this one, and over its segments, are summaries over another."""
-        return self.hash == other.hash and {one.name for one in self.segments} == {one.name for one in other.segments}
+    def same_counts(self, other: Reference) -> bool:
+        """Whether summaries over this one and its segments, and steps of the whole, hold for another."""
+        same = self.hash == other.hash and {one.name for one in self.segments} == {one.name for one in other.segments}
+        return same and _counts_document(self.summary, self.blocks) == _counts_document(other.summary, other.blocks)
+
+    def recounted(self, other: Reference) -> list[str]:
+        """Names of the segments that another has with other counts."""
+        own = {one.name: _counts_document(one.summary, one.blocks) for one in self.segments}
+        return [one.name for one in other.segments if own.get(one.name) != _counts_document(one.summary, one.blocks)]
 
     @cached_property
     def digest(self) -> str:

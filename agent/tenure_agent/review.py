@@ -129,7 +129,10 @@ class Reviewer:
             reference = await self.profiles.reference(model, version, now)
         except TenureError as error:
             logger.exception("the reference of %(model)s cannot be used", {"model": name})
-            broken = str(error)
+            broken = f"the check failed: {error}"
+        except Exception as error:
+            logger.exception("the reference of %(model)s cannot be had", {"model": name})
+            broken = failed(error)
         if reference is not None and not reference.losses:
             first = await self._database.async_read(
                 lambda cursor: self._evidence.look(
@@ -237,7 +240,7 @@ class Reviewer:
             return [Verdict(model.name, name, drift_check.CHECK, level, reason, Window(now, now), 0)]
 
         if broken:
-            return plain(Level.ERROR, f"the check failed: {broken}")
+            return plain(Level.ERROR, broken)
         if reference is None:
             return plain(Level.INSUFFICIENT_DATA, self.profiles.awaited(model, version))
         try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tenure_agent.bins import Array, as_texts
+from tenure_agent.bins import Array, as_texts, counted
 from tenure_agent.summary import Summary
 
 OTHER = "(other)"  # of a name: rows with any other value, or none
@@ -73,8 +73,7 @@ def top_values(values: Array) -> tuple[str, ...]:
         distinct, rows = np.unique(values[~np.isnan(values.astype(np.float64))], return_counts=True)
         distinct = as_texts(distinct)
     else:
-        present = np.array([value for value in values if value is not None], object)
-        distinct, rows = np.unique(present.astype(str), return_counts=True)
+        distinct, rows = counted(values)
     pairs = sorted(zip((-rows).tolist(), distinct.tolist(), strict=True))
     named = [name for _, name in pairs if name.isprintable() and 0 < len(name) <= LONGEST and name != OTHER]
     return tuple(named[:MOST_VALUES])

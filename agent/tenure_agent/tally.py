@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tenure_agent.bins import Array, ColumnBins, Layout, as_texts, category_bins
+from tenure_agent.bins import Array, ColumnBins, Layout, as_texts, category_bins, numbered
 from tenure_agent.summary import INTEGERS, MAGNITUDES, Hitters, Summary
 
 LONG = 512  # rows of a group from which it is faster by itself than with others
@@ -183,13 +183,12 @@ class Tally:
         self.rows[:, number] = rows
         other = bins == width - 1
         if other.any():
-            strangers = as_texts(values)[present][other].astype(str)
-            names, codes = np.unique(strangers, return_inverse=True)
+            names, codes = numbered(as_texts(values)[present][other])
             key, held = np.unique(groups[other] * len(names) + codes, return_counts=True)
             for pair, same in zip(key.tolist(), held.tolist(), strict=True):
                 group = pair // len(names)
                 if same > 1 and same * SHARE >= rows[group]:
-                    self._hitters[group][number][str(names[pair % len(names)])] = same
+                    self._hitters[group][number][names[pair % len(names)]] = same
 
 
 def _bins(upper: Array, values: Array) -> Array:

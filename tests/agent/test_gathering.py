@@ -247,6 +247,23 @@ def test_bins_of_many_rows_are_chosen_by_a_sample_of_all_of_them(
     assert counts.max() < 20 * 86_400 / 1024
 
 
+def test_bins_of_the_first_rows_are_chosen_by_none_that_came_later(
+    desk: Make, batch: Batch, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for start in range(0, 40_000, 1000):
+        moved = 100.0 * (start >= 20_000)
+        put(batch({"x": (moved + np.sqrt(np.arange(start, start + 1000))).tolist()}, start=START + start * SECOND))
+    monkeypatch.setattr(live_rows, "SAMPLE", 10_000)
+    one = desk(first_rows=20_000)
+    found, model = one.gather(START + DAY), one.catalogue.models["fraud"]
+    assert isinstance(found, Gathered)
+    rows = live_rows.LiveRows(lambda work: one.database.read(work).result(), model, found.stretch, found.pieces)
+    assert 8000 < len(rows.sample()["feature", "x"]) < 12_000
+    edges = np.array(one.built(START + DAY).columns[0].edges)
+    assert len(edges) > 500
+    assert edges.max() < 200
+
+
 def test_a_column_of_numbers_and_texts_is_read_as_one_of_them_in_every_piece(
     desk: Make, batch: Batch, put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:

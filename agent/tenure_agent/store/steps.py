@@ -76,6 +76,7 @@ def _step(block: int, score: float | None, critical: bool, counts: bytes, readin
     return Step(block, own, five[0], five[1], five[2], five[3], five[4], values[-2:], score, critical)
 
 
-def reset(cursor: Cursor, model: int, version: int) -> None:
-    """Forget a version's steps: a new reference has other bins."""
-    cursor.execute("DELETE FROM steps WHERE model = ? AND version = ?", [model, version])
+def reset(cursor: Cursor, model: int, version: int, segment: str | None = None) -> None:
+    """Forget a version's steps, or those of one segment: a new reference has other bins, or counts."""
+    of = "model = ? AND version = ? AND (segment = ? OR ? IS NULL)"
+    cursor.execute(f"DELETE FROM steps WHERE {of}", [model, version, segment, segment])
