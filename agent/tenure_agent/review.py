@@ -138,7 +138,8 @@ class Reviewer:
         judged = await self._drift(model, version, reference, now, broken)
         drift = judged[-1]
         together = await self._together.look(model, version, reference, now)
-        segments, news_of_segments = await self.profiles.judge_segments(model, version, now)
+        newest = self._evidence.newest(model, version)
+        segments, news_of_segments = await self.profiles.judge_segments(model, version, now, newest)
         volume = await self._traffic.judge(model, version, now, self._evidence.newest(model, version))
         performance, performance_alone, emergency = self._appraiser.appraise(model, version, reference, labelled, now)
         decision = None
