@@ -29,13 +29,12 @@ from tenure_agent.past import WINDOW, Step
 from tenure_agent.records import MICROS, Verdict
 from tenure_agent.reference import Reference
 from tenure_agent.segment_profiles import SegmentProfiles, segment_bucket
-from tenure_agent.segment_tracks import SegmentTracks, configured
 from tenure_agent.store import Database, predictions, references, summaries
 from tenure_agent.store import steps as steps_store
 from tenure_agent.store.catalogue import Model
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.predictions import CHAMPION
-from tenure_agent.stored_rows import needed, segment_summaries_of, summaries_of
+from tenure_agent.stored_rows import fitting, needed, summaries_of
 from tenure_agent.summary import MAGNITUDES, Summary, add
 from tenure_agent.surprise import margin_of
 from tenure_agent.track import Track
@@ -168,8 +167,13 @@ class Profiles:
         told = self.segments.heard(model, version, [verdict for verdict, _ in done])
         return list(zip(told, steps, strict=True))
 
-    async def judge_segments(self, model: Model, version: int, now: int) -> tuple[list[Verdict], list[Verdict]]:
-        """What stands now of each segment, and what is new to say of them."""
+    async def judge_segments(
+        self, model: Model, version: int, now: int, newest: int
+    ) -> tuple[list[Verdict], list[Verdict]]:
+        """What stands now of each segment, and what is new to say: nothing before all rows were read and the whole said."""
+        track = self._tracks.get(key := (model.number, version))
+        if track is None or track.upto < newest or key in self._done:
+            return self.segments.standing(model, version), []
         return await self.segments.judge(model, version, now - self.settle)
 
     def missing(self, model: Model, version: int) -> dict[str, float]:
@@ -184,18 +188,13 @@ class Profiles:
     async def _track(self, model: Model, version: int, reference: Reference, now: int) -> Track | None:
         known = self._tracks.get(key := (model.number, version))
         if known is None or known.reference.hash != reference.hash:
-            found = await self._database.async_read(lambda cursor: self._resume(cursor, model, version, reference, now))
-            if found is None:
-                return None
-            known, segments = found
-            self._tracks[key] = known
-            self.segments.take_up(model, version, segments)
+            known = await self._database.async_read(lambda cursor: self._resume(cursor, model, version, reference, now))
+            if known is not None:
+                self._tracks[key] = known
         return known
 
-    def _resume(
-        self, cursor: Cursor, model: Model, version: int, reference: Reference, now: int
-    ) -> tuple[Track, SegmentTracks | None] | None:
-        """A version's track as it was left, or a new one, and those of its segments where any are configured."""
+    def _resume(self, cursor: Cursor, model: Model, version: int, reference: Reference, now: int) -> Track | None:
+        """A version's track as it was left, or a new one; its segments are taken up with it."""
         length = self._length(cursor, model, version, reference, now)
         if length is None:
             return None
@@ -205,7 +204,8 @@ class Profiles:
         since = 0 if track.past.next is None else (track.past.next - WINDOW) * length
         for time, blob in summaries.since(cursor, model.number, version, CHAMPION, reference.hash, since):
             track.add(time, Summary.from_bytes(blob, reference.layout))
-        return track, self.segments.resume(cursor, model, version, reference, length, now)
+        self.segments.take_up(cursor, model, version, reference, length, now)
+        return track
 
     def _length(self, cursor: Cursor, model: Model, version: int, reference: Reference, now: int) -> int | None:
         """Of a block in microseconds: a tenth of the window that is configured, was chosen before, or holds enough rows."""
@@ -231,7 +231,7 @@ class Profiles:
         parts: dict[tuple[str, int], Summary] = {}
         upto = track.upto
         while upto < newest and len(held) + len(parts) <= room:
-            after, found, of_segments = await self._chunk(model, version, reference, upto, (span, part))
+            after, found, of_segments = await self._chunk(model, version, reference, upto, (span, part), room)
             add(held, found)
             add(parts, of_segments)
             upto = after if after > upto else newest
@@ -254,20 +254,20 @@ class Profiles:
         return work() if self._replay else await asyncio.to_thread(work)
 
     async def _chunk(
-        self, model: Model, version: int, reference: Reference, after: int, spans: tuple[int, int]
+        self, model: Model, version: int, reference: Reference, after: int, spans: tuple[int, int], most: int
     ) -> tuple[int, list[tuple[tuple[int, int], Summary]], list[tuple[tuple[str, int], Summary]]]:
         """The ingest number up to which the next rows go, their summaries, and those of segments.
 
-        Parameters
-        ----------
-        spans
-            Microseconds that a summary covers, and one of a segment.
+        `spans`: microseconds that a summary covers, and one of a segment; `most`: summaries.
         """
-        apart = configured(reference, self._config.model(model.name).segments)
-        columns = needed(model, reference, [one.feature for one in apart])
+        features = self._config.model(model.name).segments
+        columns = needed(model, reference, features)
 
         def read(cursor: Cursor) -> tuple[int, dict[str, Array]]:
             upto = predictions.batch_bounds(cursor, model, after, max(1, CHUNK_VALUES // (len(columns) + 2)))
+            upto = fitting(
+                predictions.arrivals(cursor, model, version, (after, upto)), spans, len(features), most, upto
+            )
             rows = {} if upto == after else predictions.columns_after(cursor, model, version, (after, upto), columns)
             return upto, rows
 
@@ -278,7 +278,7 @@ class Profiles:
             lambda: (
                 upto,
                 summaries_of(model, reference, rows, spans[0]),
-                segment_summaries_of(model, reference, apart, rows, spans[1]),
+                self.segments.summaries(model, version, reference, rows, spans[1]),
             )
         )
 

@@ -145,8 +145,9 @@ class Reviewer:
         drift = judged[-1]
         together = await self._together.look(model, version, reference, now)
         multivariate = self._together.standing(model, version, now)
-        segments, news_of_segments = await self.profiles.judge_segments(model, version, now)
-        volume = await self._traffic.judge(model, version, now, self._evidence.newest(model, version))
+        newest = self._evidence.newest(model, version)
+        segments, news_of_segments = await self.profiles.judge_segments(model, version, now, newest)
+        volume = await self._traffic.judge(model, version, now, newest)
         performance, performance_alone, emergency = self._appraiser.appraise(model, version, reference, labelled, now)
         decision = None
         retrain = config.retrain

@@ -42,7 +42,8 @@ def with_segments(reference: Reference, source: Source, features: Sequence[str])
     kept = {name: _shared(counted[name], values) for name, values in known.items()}
     for name, own in list(kept.items()):
         if len(own) < 2 and (not own or own[0].rows == reference.rows):
-            notices.append(f"{name}: no segments, {'all rows have one value' if own else f'none of {FEWEST} rows'}")
+            rare = f"no value comes often enough: in {FEWEST} rows"
+            notices.append(f"{name}: no segments, {'all rows have one value' if own and own[0].value else rare}")
             del kept[name]
     segments = _with_blocks(layout, source, kept)
     return replace(reference, segments=segments, notices=tuple(notices))

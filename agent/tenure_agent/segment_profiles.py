@@ -6,26 +6,30 @@ import asyncio
 import datetime as dt
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from tenure_agent.bins import Array
 from tenure_agent.block_length import HOUR, LONGEST_BLOCK, MINUTE, wanted_rows
 from tenure_agent.checks.drift import CHECK, Settings
 from tenure_agent.checks.failure import failed
 from tenure_agent.config import Config
 from tenure_agent.model_config import DriftConfig
 from tenure_agent.past import WINDOW, Step
-from tenure_agent.records import Level, Verdict
+from tenure_agent.records import Level, Verdict, Window
 from tenure_agent.reference import Reference
 from tenure_agent.segment_tracks import Alarm, Left, SegmentTracks, configured
 from tenure_agent.store import Database, predictions, steps, summaries, verdicts
 from tenure_agent.store.catalogue import Model
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.predictions import CHAMPION
+from tenure_agent.stored_rows import segment_summaries_of
 from tenure_agent.summary import Summary
 from tenure_agent.surprise import margin_of
 
 logger = logging.getLogger(__name__)
+Judged = tuple[str, Verdict, Step]
+FAILED = "the drift check of segments of %(model)s failed"
 
 
 class SegmentProfiles:
@@ -39,8 +43,28 @@ class SegmentProfiles:
     def __init__(self, database: Database, config: Config, *, replay: bool = False) -> None:
         self._database, self._config, self._replay = database, config, replay
         self._tracks: dict[tuple[int, int], SegmentTracks] = {}
+        self._of: dict[tuple[int, int], tuple[Reference, int]] = {}
+        self._left: dict[tuple[int, int], tuple[Reference, int]] = {}  # to be taken up again from the store
+        self._broken: dict[tuple[int, int], str] = {}  # why nothing is judged at this review
+        self._unkept: dict[tuple[int, int], tuple[list[Judged], list[Verdict]]] = {}  # judged and news, until written
 
-    def resume(
+    def take_up(self, cursor: Cursor, model: Model, version: int, reference: Reference, length: int, now: int) -> None:
+        """Go on with what `resume` finds; where it fails, `judge` tries again."""
+        key = model.number, version
+        for known in (self._tracks, self._left, self._broken, self._unkept):
+            known.pop(key, None)
+        self._of[key] = reference, length
+        try:
+            tracks = self._resume(cursor, model, version, reference, length, now)
+        except Exception as error:
+            self._left[key] = reference, length
+            logger.exception(FAILED, {"model": model.name})
+            self._broken[model.number, version] = failed(error)
+            return
+        if tracks is not None:
+            self._tracks[key] = tracks
+
+    def _resume(
         self, cursor: Cursor, model: Model, version: int, reference: Reference, length: int, now: int
     ) -> SegmentTracks | None:
         """A version's segments as they were left, or new ones; None where none are configured, nor were any.
@@ -84,20 +108,45 @@ class SegmentProfiles:
         windows = drift.false_alarms.windows(dt.timedelta(microseconds=length * WINDOW))
         return Settings(needed, margin_of(windows) + math.log10(segments), self._replay)
 
-    def take_up(self, model: Model, version: int, tracks: SegmentTracks | None) -> None:
-        """What `resume` found is what goes on."""
-        if tracks is not None:
-            self._tracks[model.number, version] = tracks
+    def summaries(
+        self, model: Model, version: int, reference: Reference, rows: Mapping[str, Array], bucket: int
+    ) -> list[tuple[tuple[str, int], Summary]]:
+        """Of the configured segments of rows just read: see `segment_summaries_of`."""
+        try:
+            apart = configured(reference, self._config.model(model.name).segments)
+            return segment_summaries_of(model, reference, apart, rows, bucket)
+        except Exception as error:
+            logger.exception(FAILED, {"model": model.name})
+            self._broken[model.number, version] = failed(error)
+            return []
 
     def add(self, model: Model, version: int, found: Sequence[tuple[str, int, Summary]]) -> None:
         """Take in (segment, time, summary) of rows that are stored."""
-        for name, time, summary in found:
-            self._tracks[model.number, version].add(name, time, summary)
+        tracks = self._tracks.get((model.number, version))
+        if tracks is None:
+            return
+        try:
+            for name, time, summary in found:
+                tracks.add(name, time, summary)
+        except Exception as error:
+            logger.exception(FAILED, {"model": model.name})
+            key = model.number, version
+            self._broken[key], self._left[key] = failed(error), self._of[key]
 
     def heard(self, model: Model, version: int, wholes: Sequence[Verdict]) -> Sequence[Verdict]:
         """What the whole says; an alarm names the segments it comes from."""
         tracks = self._tracks.get((model.number, version))
-        return wholes if tracks is None else tracks.heard(wholes)
+        try:
+            return wholes if tracks is None else tracks.heard(wholes)
+        except Exception as error:
+            logger.exception(FAILED, {"model": model.name})
+            self._broken[model.number, version] = failed(error)
+            return wholes
+
+    def standing(self, model: Model, version: int) -> list[Verdict]:
+        """What was said last of each segment."""
+        tracks = self._tracks.get((model.number, version))
+        return [] if tracks is None else list(tracks.newest.values())
 
     async def judge(self, model: Model, version: int, until: int) -> tuple[list[Verdict], list[Verdict]]:
         """Judge every block that is over of every segment: what stands now of each, and what is new to say and kept.
@@ -107,29 +156,55 @@ class SegmentProfiles:
         until
             Event time up to which rows have come.
         """
-        tracks = self._tracks.get((model.number, version))
+        key, name = (model.number, version), model.version_name(version)
+        if key in self._left:
+            reference, length = self._left[key]
+            await self._database.async_read(
+                lambda cursor: self.take_up(cursor, model, version, reference, length, until)
+            )
+        broken = self._broken.pop(key, "")
+        if key in self._left:
+            return self._untold(model, name, broken, self._left[key][0], until), []
+        return await self._judge(model, version, until, broken)
+
+    async def _judge(self, model: Model, version: int, until: int, broken: str) -> tuple[list[Verdict], list[Verdict]]:
+        key, name = (model.number, version), model.version_name(version)
+        tracks = self._tracks.get(key)
         if tracks is None:
             return [], []
-        name = model.version_name(version)
+        done, news = self._unkept.setdefault(key, ([], []))
 
         def mine(verdict: Verdict) -> Verdict:
             return replace(verdict, model=model.name, version=name)
 
-        def work() -> tuple[list[tuple[str, Verdict, Step]], list[Verdict]]:
-            done = tracks.judge(until)
-            said = [*tracks.unjudged(until), *(verdict for _, verdict, _ in done)]
-            return done, tracks.news(mine(verdict) for verdict in said)
+        def work() -> None:
+            new = tracks.judge(until)
+            done.extend(new)
+            said = [*tracks.unjudged(until), *(verdict for _, verdict, _ in new)]
+            news.extend(tracks.news(mine(verdict) for verdict in said))
 
         try:
-            done, news = work() if self._replay else await asyncio.to_thread(work)
+            if not broken:
+                await asyncio.to_thread(work) if not self._replay else work()
+        except Exception as error:
+            logger.exception(FAILED, {"model": model.name})
+            broken = failed(error)
+        if broken:
+            news.extend(tracks.news(mine(verdict) for verdict in tracks.broken(broken, until)))
+        try:
             if not self._replay and (done or news):
                 await self._database.async_write(_keeper(model, version, tracks, done, news))
-        except Exception as error:
-            logger.exception("the drift check of segments of %(model)s failed", {"model": model.name})
-            news = tracks.news(mine(verdict) for verdict in tracks.broken(failed(error), until))
-            if not self._replay and news:
-                await self._database.async_write(_keeper(model, version, tracks, [], news))
+        except Exception as error:  # said when it is written
+            logger.exception(FAILED, {"model": model.name})
+            broken = failed(error)
+            return [mine(verdict) for verdict in tracks.broken(broken, until)], []
+        del self._unkept[key]
         return list(tracks.newest.values()), news
+
+    def _untold(self, model: Model, name: str, reason: str, reference: Reference, now: int) -> list[Verdict]:
+        """Of segments that could not be taken up: not kept, as nobody knows which block comes next."""
+        found, window = configured(reference, self._config.model(model.name).segments), Window(now, now)
+        return [Verdict(model.name, name, CHECK, Level.ERROR, reason, window, 0, segment=one.name) for one in found]
 
 
 def segment_length(drift: DriftConfig, length: int, rows: float, in_reference: int) -> int:

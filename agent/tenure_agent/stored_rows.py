@@ -62,6 +62,36 @@ def summaries_of(
     ]
 
 
+def fitting(arrived: tuple[Array, Array], spans: tuple[int, int], features: int, most: int, upto: int) -> int:
+    """The ingest number, at most `upto`, up to which rows make so many summaries at most; the first one of all at least.
+
+    Parameters
+    ----------
+    arrived
+        Ingest numbers, rising, and event times of rows.
+    spans
+        Microseconds that a summary covers, and one of a segment.
+    features
+        That have segments.
+    """
+    batches, times = arrived
+    made = (_rank(times // spans[0]) == 0) + features * (_rank(times // spans[1]) < SEGMENTS)
+    over = np.flatnonzero(np.cumsum(made) > most)
+    if not len(over):
+        return upto
+    at = batches[over[0]]
+    return int(max(batches[: np.searchsorted(batches, at)].max(initial=0), batches[0]))
+
+
+def _rank(keys: Array) -> Array:
+    """int64 per row: how many rows before it have the same key."""
+    _, codes = np.unique(keys, return_inverse=True)
+    order = np.argsort(codes, kind="stable")
+    rank = np.empty(len(keys), np.int64)
+    rank[order] = np.arange(len(keys)) - np.searchsorted(codes[order], codes[order])
+    return rank
+
+
 def segment_summaries_of(
     model: Model, reference: Reference, segments: Sequence[Segment], rows: Mapping[str, Array], bucket: int
 ) -> list[tuple[tuple[str, int], Summary]]:

@@ -98,7 +98,7 @@ def test_rare_values_are_together_with_what_has_none() -> None:
     ("feature", "told"),
     [
         ("nowhere", "nowhere: no segments, it is no feature of these rows"),
-        ("ids", "ids: no segments, all rows have one value"),
+        ("ids", f"ids: no segments, no value comes often enough: in {FEWEST} rows"),
         ("same", "same: no segments, all rows have one value"),
         ("hollow", "hollow: no segments, it has no value to name"),
         ("when", "when: no segments, it is no feature of these rows"),

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from tests.agent.segmented import PER_BLOCK, built, columns
 
 from tenure.testing import ManualClock
+from tenure_agent import segment_profiles
 from tenure_agent.config import parse_config
 from tenure_agent.metrics import Metrics
 from tenure_agent.model_config import DriftConfig
@@ -22,10 +23,11 @@ from tenure_agent.reference import Reference
 from tenure_agent.review import Review, Reviewer
 from tenure_agent.rollup import DAY, HOUR, roll_up
 from tenure_agent.segment_profiles import segment_bucket, segment_length
-from tenure_agent.store import Database, references, steps, summaries, verdicts
+from tenure_agent.segment_tracks import SegmentTracks
+from tenure_agent.store import Database, predictions, references, steps, summaries, verdicts
 from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.predictions import CHAMPION
-from tenure_agent.stored_rows import segment_summaries_of
+from tenure_agent.stored_rows import fitting, segment_summaries_of
 from tenure_agent.summary import Summary
 from tenure_proto.v1 import monitoring_pb2 as pb
 
@@ -283,3 +285,70 @@ def test_a_bucket_divides_a_block(length: int, bucket: int) -> None:
 )
 def test_a_segments_block_is_as_long_as_it_must_be(rows: float, in_reference: int, blocks: int) -> None:
     assert segment_length(DriftConfig(), 6 * MINUTE, rows, in_reference) == blocks * 6 * MINUTE
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (verdicts, "segment_levels"),
+        (segment_profiles, "segment_summaries_of"),
+        (SegmentTracks, "heard"),
+        (SegmentTracks, "add"),
+    ],
+)
+def test_a_failure_around_segments_takes_nothing_of_the_whole(
+    desk: Callable[..., Desk], serve: Serve, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
+) -> None:
+    serve(0, 40)
+    one = desk()
+    with monkeypatch.context() as broken:
+        broken.setattr(owner, name, lambda *_: 1 / 0)
+        review = one.review(30)
+        assert review.drift.level is Level.OK
+        assert {verdict.level for verdict in review.segments} == {Level.ERROR}
+    serve(40, 80)
+    review = one.review(80)
+    assert review.drift.level is not Level.ERROR
+    assert review.segments
+    assert Level.ERROR not in {verdict.level for verdict in review.segments}
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"), [(predictions, "columns_after"), (steps, "append"), (segment_profiles, "_keeper")]
+)
+def test_nothing_is_lost_by_what_fails_for_a_while(
+    desk: Callable[..., Desk], serve: Serve, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
+) -> None:
+    serve(0, 100)
+    expected = desk()
+    for block in (20, 70, 100):
+        expected.review(block)
+    kept = expected.database.read(lambda c: _steps(c, expected)).result()
+    tables = ("verdicts", "steps", "summaries", "watermarks")
+    expected.database.write(lambda c: [c.execute(f"DELETE FROM {table}") for table in tables]).result()
+    one = desk()
+    one.review(20)
+    serve(100, 101)  # of a block that is not over
+    with monkeypatch.context() as broken:
+        broken.setattr(owner, name, lambda *_: 1 / 0)
+        for block in (50, 70):
+            one.review(block)
+    one.review(100)
+    assert one.database.read(lambda c: _steps(c, one)).result() == kept
+
+
+@pytest.mark.parametrize(
+    ("times", "features", "most", "upto"),
+    [
+        ([0, 1, 2, 3, 4, 5], 0, 1, 9),  # all in one summary
+        ([0, 10, 20, 30, 40, 50], 0, 4, 4),
+        ([0, 10, 20, 30, 40, 50], 4, 12, 2),  # two rows of five summaries fit
+        ([0, 10, 20, 30, 40, 50], 4, 1, 2),  # an ingest number is whole
+        ([0, 10, 20, 30, 40, 50], 4, 99, 9),
+    ],
+)
+def test_a_chunk_makes_no_more_summaries_than_there_is_room_for(
+    times: list[int], features: int, most: int, upto: int
+) -> None:
+    arrived = np.array([2, 2, 4, 4, 7, 7]), np.array(times)
+    assert fitting(arrived, (10, 10), features, most, 9) == upto

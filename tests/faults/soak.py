@@ -56,7 +56,7 @@ def main() -> int:
         document = {
             "listen": address,
             "http": "127.0.0.1:0",
-            "store": {"path": f"{folder}/t.duckdb", "max_size": "32MiB"},
+            "store": {"path": f"{folder}/t.duckdb", "max_size": "32MiB", "memory": "64MiB"},
             "models": {
                 "soaked": {
                     "reference": {"first_rows": 5000},
