@@ -265,9 +265,9 @@ class Profiles:
 
         def read(cursor: Cursor) -> tuple[int, dict[str, Array]]:
             upto = predictions.batch_bounds(cursor, model, after, max(1, CHUNK_VALUES // (len(columns) + 2)))
-            upto = fitting(
-                predictions.arrivals(cursor, model, version, (after, upto)), spans, len(features), most, upto
-            )
+            if features and upto > after:
+                came = predictions.arrivals(cursor, model, version, (after, upto))
+                upto = fitting(came, spans, len(features), most, upto)
             rows = {} if upto == after else predictions.columns_after(cursor, model, version, (after, upto), columns)
             return upto, rows
 
