@@ -137,7 +137,7 @@ def counted(texts: Array) -> tuple[Array, Array]:
     """
     found = sorted(Counter(text for text in texts.tolist() if text is not None).items())
     names = np.empty(len(found), object)
-    names[:] = [name for name, _ in found]
+    names[:] = [str(name) for name, _ in found]  # NumPy's own are shown otherwise
     return names, np.array([rows for _, rows in found], np.int64)
 
 

@@ -29,7 +29,6 @@ from tenure_agent.surprise import margin_of
 
 logger = logging.getLogger(__name__)
 Judged = tuple[str, Verdict, Step]
-FAILED = "the drift check of segments of %(model)s failed"
 
 
 class SegmentProfiles:
@@ -58,7 +57,7 @@ class SegmentProfiles:
             tracks = self._resume(cursor, model, version, reference, length, now)
         except Exception as error:
             self._left[key] = reference, length
-            logger.exception(FAILED, {"model": model.name})
+            logger.exception("the drift check of segments of %(model)s failed", {"model": model.name})
             self._broken[model.number, version] = failed(error)
             return
         if tracks is not None:
@@ -116,7 +115,7 @@ class SegmentProfiles:
             apart = configured(reference, self._config.model(model.name).segments)
             return segment_summaries_of(model, reference, apart, rows, bucket)
         except Exception as error:
-            logger.exception(FAILED, {"model": model.name})
+            logger.exception("the drift check of segments of %(model)s failed", {"model": model.name})
             self._broken[model.number, version] = failed(error)
             return []
 
@@ -129,7 +128,7 @@ class SegmentProfiles:
             for name, time, summary in found:
                 tracks.add(name, time, summary)
         except Exception as error:
-            logger.exception(FAILED, {"model": model.name})
+            logger.exception("the drift check of segments of %(model)s failed", {"model": model.name})
             key = model.number, version
             self._broken[key], self._left[key] = failed(error), self._of[key]
 
@@ -139,7 +138,7 @@ class SegmentProfiles:
         try:
             return wholes if tracks is None else tracks.heard(wholes)
         except Exception as error:
-            logger.exception(FAILED, {"model": model.name})
+            logger.exception("the drift check of segments of %(model)s failed", {"model": model.name})
             self._broken[model.number, version] = failed(error)
             return wholes
 
@@ -187,7 +186,7 @@ class SegmentProfiles:
             if not broken:
                 await asyncio.to_thread(work) if not self._replay else work()
         except Exception as error:
-            logger.exception(FAILED, {"model": model.name})
+            logger.exception("the drift check of segments of %(model)s failed", {"model": model.name})
             broken = failed(error)
         if broken:
             news.extend(tracks.news(mine(verdict) for verdict in tracks.broken(broken, until)))
@@ -195,7 +194,7 @@ class SegmentProfiles:
             if not self._replay and (done or news):
                 await self._database.async_write(_keeper(model, version, tracks, done, news))
         except Exception as error:  # said when it is written
-            logger.exception(FAILED, {"model": model.name})
+            logger.exception("the drift check of segments of %(model)s failed", {"model": model.name})
             broken = failed(error)
             return [mine(verdict) for verdict in tracks.broken(broken, until)], []
         del self._unkept[key]
