@@ -39,7 +39,7 @@ def built(model: Model, version: str, config: ModelConfig, found: Gathered, rows
 
 
 def take_up(cursor: Cursor, model: Model, version: int, reference: Reference, now: int) -> None:
-    """Store a version's reference, and forget what was found over another that does not hold for it, no more."""
+    """Store a version's reference, and forget what was found over the one before and does not hold for it."""
     key = model.number, version
     stored = references.newest(cursor, *key)
     references.save(cursor, *key, reference, now)

@@ -13,14 +13,14 @@ from tenure_agent.archive.archiving import Archiving
 from tenure_agent.exports import Exports
 from tenure_agent.ingest import Ingest
 from tenure_agent.measures import default_metric, measure
-from tenure_agent.records import Verdict, iso
+from tenure_agent.records import ROLES, Verdict, iso
 from tenure_agent.review import Reviewer
 from tenure_agent.scheduler import EventScheduler, WallScheduler
 from tenure_agent.store import Database, decisions, outcomes, predictions, question, verdicts
 from tenure_agent.store.catalogue import Catalogue, Model
 from tenure_agent.store.damage import files_set_aside
 from tenure_agent.store.database import Cursor
-from tenure_agent.store.export import FORMATS, ROLES, Wanted
+from tenure_agent.store.export import FORMATS, Wanted
 
 MOST_ROWS, MOST_SECONDS = 100_000, 300.0
 LATEST = 4_102_444_800_000_000  # of event times: 2100

@@ -6,9 +6,8 @@ import datetime as dt
 
 from tenure_agent.model_config import DriftConfig
 from tenure_agent.past import WINDOW
-from tenure_agent.records import MICROS
+from tenure_agent.records import MINUTE
 
-MINUTE, HOUR = 60 * MICROS, 3600 * MICROS
 TARGET_SHARE, MIN_SHARE, OF_REFERENCE = 5 / 3, 0.6, 5  # rows a window is to hold, and at least holds
 SHORTEST_BLOCK, LONGEST_BLOCK = 6, 3 * 24 * 60  # minutes
 

@@ -18,6 +18,7 @@ import duckdb
 from tenure.errors import TenureError
 from tenure_agent.archive import names
 from tenure_agent.archive.place import Place
+from tenure_agent.records import DAY
 from tenure_agent.store import Database, archive, export
 from tenure_agent.store.archive import Reach
 from tenure_agent.store.catalogue import Catalogue
@@ -125,8 +126,8 @@ class Exports:
             (file.last for file in ours if file.first <= reach.expired and file.last <= reach.archived), default=0
         )
         days = {
-            "predictions": (wanted.start // archive.DAY, (wanted.end - 1) // archive.DAY),
-            "outcomes": (0, wanted.known // archive.DAY),
+            "predictions": (wanted.start // DAY, (wanted.end - 1) // DAY),
+            "outcomes": (0, wanted.known // DAY),
         }
         local: dict[str, list[Path]] = {"predictions": [], "outcomes": []}
         for part, (first, last) in days.items():

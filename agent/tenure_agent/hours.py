@@ -10,8 +10,8 @@ import numpy as np
 from tenure_agent.bins import Array
 from tenure_agent.checks.volume import CHECK, CLOSE_AFTER, OPEN_AFTER, check_volume
 from tenure_agent.episodes import settle
-from tenure_agent.records import Level, Verdict, Window
-from tenure_agent.volume import DAY, HOUR, MOST, WEEK, Volume, learn, since_silence
+from tenure_agent.records import HOUR, Level, Verdict, Window
+from tenure_agent.volume import DAY, MOST, WEEK, Volume, learn, since_silence
 
 
 class Hours:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from tenure_agent.admission import Admission, Admitted, Keep
 from tenure_agent.metrics import Metrics
+from tenure_agent.records import ROLES
 from tenure_agent.store import Database, StoreFull, StoreLost, outgoing, producers
 from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.database import Cursor
@@ -211,7 +212,7 @@ class Ingest:
     def _count(self, done: Admitted) -> None:
         metrics = self._metrics
         for _, rows in done.batches:
-            metrics.predictions.labels(*metrics.known(rows.model, rows.version), _ROLES[rows.role]).inc(len(rows))
+            metrics.predictions.labels(*metrics.known(rows.model, rows.version), ROLES[rows.role]).inc(len(rows))
         for _, truths in done.truths:
             metrics.outcomes.labels(metrics.known(truths.model)[0]).inc(len(truths))
         for refusal in done.refused_now:
@@ -242,9 +243,6 @@ class Ingest:
     def remembered(self) -> dict[str, Producer]:
         """The producers seen last, as they were committed."""
         return self._admission.remembered()
-
-
-_ROLES = ("champion", "challenger", "shadow")
 
 
 def _fail(group: Sequence[_Waiting], told: Exception) -> None:

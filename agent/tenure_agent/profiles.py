@@ -19,14 +19,14 @@ import numpy.typing as npt
 
 from tenure_agent import losses
 from tenure_agent.acquisition import built, shipped, take_up
-from tenure_agent.block_length import HOUR, MINUTE, block_length, wanted_rows
+from tenure_agent.block_length import block_length, wanted_rows
 from tenure_agent.checks.drift import Settings
 from tenure_agent.config import Config
 from tenure_agent.evidence import Evidence
 from tenure_agent.gathering import CHUNK_VALUES, gather
 from tenure_agent.live_rows import LiveRows, RowsGone
 from tenure_agent.past import WINDOW, Step
-from tenure_agent.records import MICROS, Verdict
+from tenure_agent.records import HOUR, MICROS, MINUTE, Verdict
 from tenure_agent.reference import Reference
 from tenure_agent.segment_profiles import SegmentProfiles, segment_bucket
 from tenure_agent.store import Database, predictions, references, summaries

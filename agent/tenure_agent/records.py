@@ -10,6 +10,9 @@ from enum import StrEnum
 from typing import Any
 
 MICROS = 1_000_000
+MINUTE, HOUR, DAY = 60 * MICROS, 3600 * MICROS, 86_400 * MICROS
+ROLES = ("champion", "challenger", "shadow")  # of a row, by number
+SHADOW = ROLES.index("shadow")
 SURPRISE, SCORE = "surprise", "score"  # the drift check's own reading, and its measure
 ERROR, REFERENCE_ERROR = "reconstruction_error", "reference_error"  # the multivariate check's measures
 FEATURE, OUTPUT = "feature", "output"  # the two parts of a row that have columns

@@ -15,6 +15,7 @@ from tenure_agent.archive.archiving import Archiving
 from tenure_agent.config import Config
 from tenure_agent.metrics import Metrics
 from tenure_agent.past import WINDOW
+from tenure_agent.records import HOUR
 from tenure_agent.rollup import roll_up
 from tenure_agent.store import Database, expiry, jobs, predictions, producers, steps, summaries, verdicts
 from tenure_agent.store.catalogue import Catalogue
@@ -25,8 +26,7 @@ from tenure_agent.units import in_micros
 logger = logging.getLogger(__name__)
 
 JOB = "retention"
-MINUTE = dt.timedelta(minutes=1)
-HOUR = 3_600_000_000  # microseconds
+OFTEN = dt.timedelta(minutes=1)
 
 
 class TrustedClock:
@@ -82,7 +82,7 @@ class Retention:
     @property
     def interval(self) -> dt.timedelta:
         """By the wall, what comes fast is caught within a minute; by event time, a minute is nothing."""
-        return MINUTE if self._config.clock == "wall" else max(MINUTE, self._config.store.retain / 48)
+        return OFTEN if self._config.clock == "wall" else max(OFTEN, self._config.store.retain / 48)
 
     async def run(self, now: int) -> None:
         """Remove what is too old or too much at `now`."""

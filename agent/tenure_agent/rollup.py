@@ -5,13 +5,12 @@ from __future__ import annotations
 from itertools import groupby
 
 from tenure_agent.past import WINDOW
+from tenure_agent.records import DAY, HOUR
 from tenure_agent.store import references, steps, summaries
 from tenure_agent.store.catalogue import Model
 from tenure_agent.store.database import Cursor
 from tenure_agent.summary import Summary, merge
 
-MINUTE = 60_000_000
-HOUR, DAY = 60 * MINUTE, 24 * 60 * MINUTE
 FINE, HOURLY = 6 * HOUR, 14 * DAY  # are kept as they are, at least
 AT_ONCE = 24  # coarser buckets made in one transaction
 

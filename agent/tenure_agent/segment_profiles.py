@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from tenure_agent.bins import Array
-from tenure_agent.block_length import HOUR, LONGEST_BLOCK, MINUTE, wanted_rows
+from tenure_agent.block_length import LONGEST_BLOCK, wanted_rows
 from tenure_agent.checks.drift import CHECK, Settings
 from tenure_agent.checks.failure import failed
 from tenure_agent.config import Config
 from tenure_agent.model_config import DriftConfig
 from tenure_agent.past import WINDOW, Step
-from tenure_agent.records import Level, Verdict, Window
+from tenure_agent.records import HOUR, MINUTE, Level, Verdict, Window
 from tenure_agent.reference import Reference
 from tenure_agent.segment_tracks import Alarm, Left, SegmentTracks, configured
 from tenure_agent.store import Database, predictions, steps, summaries, verdicts
@@ -58,7 +58,7 @@ class SegmentProfiles:
         except Exception as error:
             self._left[key] = reference, length
             logger.exception("the drift check of segments of %(model)s failed", {"model": model.name})
-            self._broken[model.number, version] = failed(error)
+            self._broken[key] = failed(error)
             return
         if tracks is not None:
             self._tracks[key] = tracks

@@ -17,12 +17,12 @@ from tenure_agent.checks.volume import CHECK, CLOSE_AFTER
 from tenure_agent.config import Config
 from tenure_agent.hours import Hours
 from tenure_agent.profiles import SETTLE
-from tenure_agent.records import Level, Verdict, Window
+from tenure_agent.records import HOUR, Level, Verdict, Window
 from tenure_agent.store import Database, hours, verdicts
 from tenure_agent.store.catalogue import Model
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.hours import Counted
-from tenure_agent.volume import DAY, HOUR, MOST
+from tenure_agent.volume import DAY, MOST
 
 logger = logging.getLogger(__name__)
 

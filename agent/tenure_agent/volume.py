@@ -13,9 +13,7 @@ import numpy as np
 from scipy import special
 
 from tenure_agent.bins import Array
-from tenure_agent.records import MICROS
 
-HOUR = 3600 * MICROS
 DAY, WEEK = 24, 7 * 24  # hours
 LEAST, MOST = 14 * DAY, 70 * DAY  # hours to learn from: two weekends at least, ten weeks at most
 SEASONS = 6  # whose same hour is looked at

@@ -114,19 +114,24 @@ class Report:
 
 def decode(request: pb.ReportRequest) -> Report:
     """A report; each part of it that cannot be stored is a refusal."""
-    known = len(request.producer_id) <= MAX_PRODUCER and 0 < request.seq <= MAX_SEQ
-    producer = request.producer_id if known else ""
+    fault = _fault(request)
+    producer = "" if fault else request.producer_id
     sent: Iterable[Part] = chain[Part](request.batches, request.outcomes)
     parts: list[Rows | Truths | Refusal] = []
     size = 0
     for part in islice(sent, MAX_PARTS if producer else 0):
         parts.append(taken := _taken(part, MAX_SIZE - size))
         size += 0 if isinstance(taken, Refusal) else taken.size
-    parts += _refusals(
-        sent, "too_many_batches" if producer else "bad_producer_id" if 0 < request.seq <= MAX_SEQ else "bad_seq"
-    )
+    parts += _refusals(sent, fault or "too_many_batches")
     told = tuple(Refusal(one.model, one.reason, one.rows) for one in islice(request.refused, MAX_PARTS))
     return Report(producer, request.seq, request.acked_seq, tuple(parts), _losses(request.losses), size, told, request)
+
+
+def _fault(request: pb.ReportRequest) -> str:
+    """Why nobody can tell whose a report is, or which of theirs; empty where one can."""
+    if not 0 < request.seq <= MAX_SEQ:
+        return "bad_seq"
+    return "" if 0 < len(request.producer_id) <= MAX_PRODUCER else "bad_producer_id"
 
 
 def _taken(part: Part, room: int) -> Rows | Truths | Refusal:

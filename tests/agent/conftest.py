@@ -197,3 +197,13 @@ def place(tmp_path: Path) -> Ailing:
 @pytest.fixture
 def archiving(database: Database, place: Ailing, metrics: Metrics) -> Archiving:
     return Archiving(database, place, dt.timedelta(days=1), metrics)
+
+
+@pytest.fixture
+def write(database: Database) -> Callable[[Callable[[Cursor], Any]], Any]:
+    return lambda work: database.write(work).result()
+
+
+@pytest.fixture
+def read(database: Database) -> Callable[[Callable[[Cursor], Any]], Any]:
+    return lambda work: database.read(work).result()

@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from tests.agent.live import LENGTH, texts
 
+from tenure.testing import ManualClock
 from tenure_agent.block_length import wanted_rows
 from tenure_agent.builder import Rows, build_reference
 from tenure_agent.checks.drift import CHECK, Settings
+from tenure_agent.config import parse_config
+from tenure_agent.metrics import Metrics
 from tenure_agent.model_config import DriftConfig
 from tenure_agent.past import WINDOW
-from tenure_agent.records import Verdict
+from tenure_agent.records import DAY, MINUTE, Verdict
 from tenure_agent.reference import Reference
+from tenure_agent.review import Review, Reviewer
 from tenure_agent.segment_builder import with_segments
 from tenure_agent.segment_profiles import segment_length
 from tenure_agent.segment_tracks import Left, SegmentTracks
 from tenure_agent.segments import numbers
+from tenure_agent.store import Database, verdicts
+from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.surprise import margin_of
 from tenure_agent.tally import summarise
 from tenure_agent.track import Track
+from tenure_proto.v1 import monitoring_pb2 as pb
 
 Array = npt.NDArray[Any]
 Columns = Mapping[str, Array]
 DRIFT = DriftConfig()
 PER_BLOCK = 50  # rows of all segments: a window holds 500
+BLOCK, START = 10 * MINUTE, 19_000 * DAY
+STEP = BLOCK // PER_BLOCK
 COUNTRIES = {"DE": 0.5, "FR": 0.3, "IT": 0.1, "ES": 0.1}
 PLANS = {"free": 0.7, "paid": 0.3}
 
@@ -100,3 +111,41 @@ def judged(made: SegmentTracks, blocks: int) -> list[Verdict]:
     done = made.judge(blocks * LENGTH)
     assert all(verdict.check == CHECK for _, verdict, _ in done)
     return made.news(verdict for _, verdict, _ in done)
+
+
+class Desk:
+    """A reviewer of the model `fraud`, whose reference is in a file."""
+
+    def __init__(self, database: Database, metrics: Metrics, file: Path, **model: Any) -> None:
+        document = {"reference": {"file": str(file)}, "drift": {"window": "100m"}, "segments": ["country", "plan"]}
+        config = parse_config({"models": {"fraud": document | model}}, "c")
+        self.database = database
+        self.catalogue = database.read(Catalogue).result()
+        self.reviewer = Reviewer(database, self.catalogue, config, metrics, ManualClock(5))
+
+    def review(self, block: int) -> Review:
+        found = asyncio.run(self.reviewer.review("fraud", START + block * BLOCK))
+        assert found is not None
+        return found
+
+    def newest(self) -> list[dict[str, Any]]:
+        return [row for row in self.database.read(verdicts.newest).result() if row["segment"]]
+
+
+def feeding(batch: Callable[..., pb.Batch], put: Callable[..., None]) -> Callable[..., None]:
+    """Store rows of live blocks [first, last); x moves by 3 in one country from block 40 on."""
+    values = columns(150 * PER_BLOCK, 7)
+    late = np.arange(len(values["x"])) >= 40 * PER_BLOCK
+    values["x"] = values["x"] + 3.0 * late * (values["country"] == "IT")
+
+    def feed(first: int, last: int, rows: slice = slice(None), **changes: Any) -> None:
+        part = slice(first * PER_BLOCK, last * PER_BLOCK)
+        given = {name: array[part][rows].tolist() for name, array in (values | changes).items()}
+        put(batch(given, start=START + first * BLOCK, step=STEP))
+
+    return feed
+
+
+def steps_of(cursor: Any, desk: Desk) -> list[Any]:
+    query = "SELECT segment, length, block, score, critical, counts, readings FROM steps ORDER BY ALL"
+    return list(cursor.execute(query).fetchall())

@@ -8,8 +8,8 @@ from tests.agent.served import BETWEEN, DAY, batch, said, served, weekly
 
 from tenure_agent.checks.volume import CHECK, check_volume
 from tenure_agent.hours import Hours
-from tenure_agent.records import Level
-from tenure_agent.volume import HOUR, MOST, learn
+from tenure_agent.records import HOUR, Level
+from tenure_agent.volume import MOST, learn
 
 OK, WARNING, UNKNOWN = Level.OK, Level.WARNING, Level.INSUFFICIENT_DATA
 COUNTS = served(weekly(30), 1)

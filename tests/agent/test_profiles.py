@@ -14,12 +14,11 @@ import pytest
 
 from tenure.testing import ManualClock
 from tenure_agent import profiles as profiles_module
-from tenure_agent.block_length import MINUTE
 from tenure_agent.builder import Rows, build_reference
 from tenure_agent.config import Config, parse_config
 from tenure_agent.past import Step
 from tenure_agent.profiles import Profiles
-from tenure_agent.records import Verdict
+from tenure_agent.records import MINUTE, Verdict
 from tenure_agent.reference import Reference
 from tenure_agent.store import Database, outcomes, summaries
 from tenure_agent.store.catalogue import Catalogue, Column

@@ -253,14 +253,6 @@ def test_where_whole_rows_are_no_help_the_rest_goes(
     )
 
 
-def test_notes_of_age_are_few(database: Database, catalogue: Catalogue, put: Put, batch: Batch) -> None:
-    for minute in range(100):
-        put(batch({"x": [1.0]}))
-        database.write(lambda cursor: expiry.note(cursor, catalogue, 14 * DAY, minute * 60 * SECOND)).result()  # noqa: B023
-    count = database.read(lambda cursor: cursor.execute("SELECT count(*) FROM ages").fetchall()).result()
-    assert count == [(5,)]
-
-
 def test_summaries_are_kept_for_what_checks_read_and_while_there_is_room(
     run: Any, day: Any, database: Database
 ) -> None:

@@ -2,60 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
-from tests.agent.segmented import PER_BLOCK, built, columns
+from tests.agent.segmented import BLOCK, PER_BLOCK, START, Desk, built, columns, feeding, steps_of
 
-from tenure.testing import ManualClock
-from tenure_agent import segment_profiles
-from tenure_agent.config import parse_config
 from tenure_agent.metrics import Metrics
 from tenure_agent.model_config import DriftConfig
 from tenure_agent.past import WINDOW
-from tenure_agent.records import Level, Verdict
+from tenure_agent.records import DAY, HOUR, MINUTE, Level, Verdict
 from tenure_agent.reference import Reference
-from tenure_agent.review import Review, Reviewer
-from tenure_agent.rollup import DAY, HOUR, roll_up
+from tenure_agent.rollup import roll_up
 from tenure_agent.segment_profiles import segment_bucket, segment_length
-from tenure_agent.segment_tracks import SegmentTracks
-from tenure_agent.store import Database, predictions, references, steps, summaries, verdicts
+from tenure_agent.store import Database, references, steps, summaries
 from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.predictions import CHAMPION
-from tenure_agent.stored_rows import fitting, segment_summaries_of
+from tenure_agent.stored_rows import segment_summaries_of
 from tenure_agent.summary import Summary
 from tenure_proto.v1 import monitoring_pb2 as pb
 
 Batch = Callable[..., pb.Batch]
 Put = Callable[..., None]
-MINUTE = 60_000_000
-BLOCK = 10 * MINUTE
-START = 19_000 * DAY
-STEP = BLOCK // PER_BLOCK
-
-
-class Desk:
-    """A reviewer of the model `fraud`, whose reference is in a file."""
-
-    def __init__(self, database: Database, metrics: Metrics, file: Path, **model: Any) -> None:
-        document = {"reference": {"file": str(file)}, "drift": {"window": "100m"}, "segments": ["country", "plan"]}
-        config = parse_config({"models": {"fraud": document | model}}, "c")
-        self.database = database
-        self.catalogue = database.read(Catalogue).result()
-        self.reviewer = Reviewer(database, self.catalogue, config, metrics, ManualClock(5))
-
-    def review(self, block: int) -> Review:
-        found = asyncio.run(self.reviewer.review("fraud", START + block * BLOCK))
-        assert found is not None
-        return found
-
-    def newest(self) -> list[dict[str, Any]]:
-        return [row for row in self.database.read(verdicts.newest).result() if row["segment"]]
+Serve = Callable[..., None]
 
 
 @pytest.fixture(scope="module")
@@ -70,21 +41,8 @@ def desk(database: Database, metrics: Metrics, reference: Reference, tmp_path: P
 
 
 @pytest.fixture
-def serve(batch: Batch, put: Put) -> Callable[..., None]:
-    """Store rows of live blocks [first, last); x moves by 3 in one country from block 40 on."""
-    values = columns(150 * PER_BLOCK, 7)
-    late = np.arange(len(values["x"])) >= 40 * PER_BLOCK
-    values["x"] = values["x"] + 3.0 * late * (values["country"] == "IT")
-
-    def feed(first: int, last: int, rows: slice = slice(None), **changes: Any) -> None:
-        part = slice(first * PER_BLOCK, last * PER_BLOCK)
-        given = {name: array[part][rows].tolist() for name, array in (values | changes).items()}
-        put(batch(given, start=START + first * BLOCK, step=STEP))
-
-    return feed
-
-
-Serve = Callable[..., None]
+def serve(batch: Batch, put: Put) -> Serve:
+    return feeding(batch, put)
 
 
 def told(said: list[Verdict]) -> list[tuple[str, str, int]]:
@@ -120,18 +78,13 @@ def test_a_restart_goes_on_as_if_nothing_had_been(desk: Callable[..., Desk], ser
     steady = desk()
     expected = told([verdict for block in range(every, 101, every) for verdict in steady.review(block).said])
     tables = ("verdicts", "steps", "summaries", "watermarks")
-    steps_kept = steady.database.read(lambda c: _steps(c, steady)).result()
+    steps_kept = steady.database.read(lambda c: steps_of(c, steady)).result()
     steady.database.write(lambda c: [c.execute(f"DELETE FROM {table}") for table in tables]).result()
 
     found = told([verdict for block in range(every, 101, every) for verdict in desk().review(block).said])
     assert found == expected
-    assert steady.database.read(lambda c: _steps(c, steady)).result() == steps_kept
+    assert steady.database.read(lambda c: steps_of(c, steady)).result() == steps_kept
     assert "country=IT" in {name for name, level, _ in found if level == "WARNING"}
-
-
-def _steps(cursor: Any, desk: Desk) -> list[Any]:
-    query = "SELECT segment, length, block, score, critical, counts, readings FROM steps ORDER BY ALL"
-    return list(cursor.execute(query).fetchall())
 
 
 def test_summaries_of_segments_are_those_of_their_rows_however_they_came(
@@ -217,27 +170,6 @@ def test_first_live_rows_make_segments(database: Database, metrics: Metrics, ser
     assert {segment.name: segment.rows for segment in stored.segments}["plan=free"] > 3000
 
 
-def test_what_fails_is_an_error_of_segments_only(
-    desk: Callable[..., Desk], serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    serve(0, 40)
-    one = desk()
-    one.review(20)
-    [tracks] = one.reviewer.profiles.segments._tracks.values()
-    monkeypatch.setattr(tracks, "judge", lambda _: 1 / 0)
-    review = one.review(40)
-    assert review.drift.level is Level.OK
-    assert {verdict.level for verdict in review.segments} == {Level.ERROR}
-    assert {verdict.reason for verdict in review.segments} == {
-        "the check failed: ZeroDivisionError, see the agent's log"
-    }
-    monkeypatch.undo()
-    assert {row["level"] for row in one.newest()} == {"ERROR"}
-    serve(40, 60)
-    assert Level.ERROR not in {verdict.level for verdict in one.review(60).segments}
-    assert "ERROR" not in {row["level"] for row in one.newest()}
-
-
 def test_what_is_no_longer_judged_apart_does_not_warn_for_ever(desk: Callable[..., Desk], serve: Serve) -> None:
     serve(0, 150)
     desk().review(90)
@@ -285,70 +217,3 @@ def test_a_bucket_divides_a_block(length: int, bucket: int) -> None:
 )
 def test_a_segments_block_is_as_long_as_it_must_be(rows: float, in_reference: int, blocks: int) -> None:
     assert segment_length(DriftConfig(), 6 * MINUTE, rows, in_reference) == blocks * 6 * MINUTE
-
-
-@pytest.mark.parametrize(
-    ("owner", "name"),
-    [
-        (verdicts, "segment_levels"),
-        (segment_profiles, "segment_summaries_of"),
-        (SegmentTracks, "heard"),
-        (SegmentTracks, "add"),
-    ],
-)
-def test_a_failure_around_segments_takes_nothing_of_the_whole(
-    desk: Callable[..., Desk], serve: Serve, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
-) -> None:
-    serve(0, 40)
-    one = desk()
-    with monkeypatch.context() as broken:
-        broken.setattr(owner, name, lambda *_: 1 / 0)
-        review = one.review(30)
-        assert review.drift.level is Level.OK
-        assert {verdict.level for verdict in review.segments} == {Level.ERROR}
-    serve(40, 80)
-    review = one.review(80)
-    assert review.drift.level is not Level.ERROR
-    assert review.segments
-    assert Level.ERROR not in {verdict.level for verdict in review.segments}
-
-
-@pytest.mark.parametrize(
-    ("owner", "name"), [(predictions, "columns_after"), (steps, "append"), (segment_profiles, "_keeper")]
-)
-def test_nothing_is_lost_by_what_fails_for_a_while(
-    desk: Callable[..., Desk], serve: Serve, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
-) -> None:
-    serve(0, 100)
-    expected = desk()
-    for block in (20, 70, 100):
-        expected.review(block)
-    kept = expected.database.read(lambda c: _steps(c, expected)).result()
-    tables = ("verdicts", "steps", "summaries", "watermarks")
-    expected.database.write(lambda c: [c.execute(f"DELETE FROM {table}") for table in tables]).result()
-    one = desk()
-    one.review(20)
-    serve(100, 101)  # of a block that is not over
-    with monkeypatch.context() as broken:
-        broken.setattr(owner, name, lambda *_: 1 / 0)
-        for block in (50, 70):
-            one.review(block)
-    one.review(100)
-    assert one.database.read(lambda c: _steps(c, one)).result() == kept
-
-
-@pytest.mark.parametrize(
-    ("times", "features", "most", "upto"),
-    [
-        ([0, 1, 2, 3, 4, 5], 0, 1, 9),  # all in one summary
-        ([0, 10, 20, 30, 40, 50], 0, 4, 4),
-        ([0, 10, 20, 30, 40, 50], 4, 12, 2),  # two rows of five summaries fit
-        ([0, 10, 20, 30, 40, 50], 4, 1, 2),  # an ingest number is whole
-        ([0, 10, 20, 30, 40, 50], 4, 99, 9),
-    ],
-)
-def test_a_chunk_makes_no_more_summaries_than_there_is_room_for(
-    times: list[int], features: int, most: int, upto: int
-) -> None:
-    arrived = np.array([2, 2, 4, 4, 7, 7]), np.array(times)
-    assert fitting(arrived, (10, 10), features, most, 9) == upto

@@ -11,14 +11,12 @@ from tests.agent.served import DAY, Array, served, weekly
 from tenure.testing import ManualClock
 from tenure_agent.config import parse_config
 from tenure_agent.metrics import Metrics
-from tenure_agent.records import Level, Verdict
+from tenure_agent.records import HOUR, ROLES, Level, Verdict
 from tenure_agent.review import Reviewer
 from tenure_agent.store import Database, hours, verdicts
 from tenure_agent.store.catalogue import Catalogue, Model
 from tenure_agent.store.database import Cursor
-from tenure_agent.store.history import ROLES
 from tenure_agent.traffic import Traffic
-from tenure_agent.volume import HOUR
 
 OK, WARNING, UNKNOWN = Level.OK, Level.WARNING, Level.INSUFFICIENT_DATA
 COUNTS = served(weekly(21), 1, mean=60)

@@ -26,13 +26,13 @@ import numpy as np
 from tests.bench import history, peers
 from tests.bench.line import Line
 
-from tenure_agent.block_length import MINUTE
 from tenure_agent.builder import Rows, build_reference
 from tenure_agent.checks.drift import Settings
 from tenure_agent.config import parse_config
 from tenure_agent.detectors import DETECTORS
 from tenure_agent.memory import give_back
 from tenure_agent.profiles import Profiles
+from tenure_agent.records import MINUTE
 from tenure_agent.reference import Reference
 from tenure_agent.store import Database, predictions, summaries
 from tenure_agent.store.catalogue import Catalogue

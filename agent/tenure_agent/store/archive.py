@@ -14,13 +14,13 @@ from typing import Literal
 import duckdb
 
 from tenure_agent.quoting import literal, quoted
+from tenure_agent.records import DAY
 from tenure_agent.store import views
 from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.predictions import label_as_text, one
 
 Part = Literal["predictions", "outcomes"]
-DAY = 86_400_000_000
 MOST_ROWS, LEAST_ROWS = 1 << 19, 1 << 13  # of a range, and so of a file
 MOST_GROUP, LEAST_GROUP = 122_880, 2_048  # of a row group
 VALUES = 16 << 20  # of a range, where a model is wide

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from tenure_agent.quoting import literal, quoted
+from tenure_agent.records import MINUTE, ROLES
 from tenure_agent.store import archive, views
 from tenure_agent.store.archive import Reach
 from tenure_agent.store.catalogue import Catalogue
@@ -18,8 +19,7 @@ FORMATS = ("parquet", "csv")
 ADDED = ("known", "label")
 VALUES = 4 << 20  # joined and sorted at a time: memory stays bounded however much is asked for
 GROUP = 20_480  # rows of Parquet held in memory until they are written
-MINUTE, STEPS = 60_000_000, 10_000
-ROLES = ("champion", "challenger", "shadow")
+STEPS = 10_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,9 @@ import duckdb
 
 from tenure.errors import SettingError
 from tenure_agent.quoting import literal, quoted
-from tenure_agent.records import FEATURE, OUTPUT
+from tenure_agent.records import FEATURE, OUTPUT, ROLES, SHADOW
 from tenure_agent.store.predictions import one
 
-ROLES = ("champion", "challenger", "shadow")
 NAMES = ("time", "id", "version", "role", "split", "prediction", "score", "label", "label_time")
 NEEDED = ("time", "prediction")
 REFERENCE = "reference"  # what `split` says of rows that are no traffic
@@ -132,7 +131,7 @@ def _sorted(
             "FROM sorted WHERE NOT reference"
         )
     )
-    ids = f"SELECT count(*) = count(DISTINCT hash(id)) FROM sorted WHERE NOT reference AND role != {ROLES.index('shadow')}"
+    ids = f"SELECT count(*) = count(DISTINCT hash(id)) FROM sorted WHERE NOT reference AND role != {SHADOW}"
     [distinct] = one(connection.execute(ids)) if "id" in plain else [True]
     versions = connection.execute("SELECT version, bool_or(reference) FROM sorted GROUP BY 1 ORDER BY min(time), 1")
     appeared = versions.fetchall()

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tenure_agent.records import MICROS
+from tenure_agent.records import HOUR, SHADOW  # a shadow scores the rows of others once more
 from tenure_agent.store.catalogue import Model
 from tenure_agent.store.database import Cursor
-from tenure_agent.store.history import ROLES
 from tenure_agent.store.predictions import one
-
-HOUR = 3600 * MICROS
-SHADOW = ROLES.index("shadow")  # scores the rows of others once more
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy.typing as npt
 
+from tenure_agent.records import SHADOW
 from tenure_agent.store.catalogue import Catalogue, Model
 from tenure_agent.store.database import Cursor
-from tenure_agent.store.history import ROLES, History
+from tenure_agent.store.history import History
 from tenure_agent.store.predictions import CHAMPION, filled, one
 from tenure_agent.store.stretches import MOST
 
 Array = npt.NDArray[Any]
-SHADOW = ROLES.index("shadow")
 
 
 def register(cursor: Cursor, catalogue: Catalogue, name: str, history: History) -> Model:
