@@ -130,15 +130,19 @@ class WallScheduler:
             await asyncio.sleep(LOOK)
             jumped = self._clock() / MICROS - loop.time() - ahead
             ahead += jumped
-            if abs(jumped) < JUMP:
-                continue
-            logger.warning("the wall clock jumped by %(seconds)d s", {"seconds": round(jumped)})
-            self._metrics.clock_jumps.inc()
-            if jumped < 0:  # what was due next is far away now
-                for job in self._jobs:
-                    if self._scheduler.get_job(job.name) is not None:
-                        self._scheduler.reschedule_job(job.name, trigger=job.trigger)
-            self._scheduler.wakeup()
+            if abs(jumped) >= JUMP:
+                logger.warning("the wall clock jumped by %(seconds)d s", {"seconds": round(jumped)})
+                self._metrics.clock_jumps.inc()
+                self._scheduler.wakeup()
+            self._bring_back()
+
+    def _bring_back(self) -> None:
+        """Plan anew what a clock that was ahead put off, be it that it jumped there and back between two looks."""
+        now = moment(self._clock())
+        for job in self._jobs:
+            planned = self._scheduler.get_job(job.name)
+            if planned is not None and planned.next_run_time > job.trigger.get_next_fire_time(None, now):
+                self._scheduler.reschedule_job(job.name, trigger=job.trigger)
 
     def _note(self, event: Any) -> None:
         kind = {EVENT_JOB_ERROR: "error", EVENT_JOB_MISSED: "missed"}.get(event.code, "skipped")

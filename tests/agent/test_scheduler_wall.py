@@ -176,6 +176,33 @@ def test_a_jump_of_the_clock_is_counted_and_the_job_goes_on(
     assert value("clock_jumps_total") == 1
 
 
+def test_a_job_put_off_by_a_clock_that_came_back_between_two_looks_runs(
+    metrics: Metrics, value: Callable[..., float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten years ahead and back within the seconds between two looks: no jump is seen, and the job is ten years off."""
+    monkeypatch.setattr(scheduler_module, "LOOK", 0.01)
+
+    async def run() -> None:
+        again = asyncio.Event()
+
+        async def work(_: int) -> None:
+            again.set()
+
+        scheduler = WallScheduler(metrics, {}, wall_clock)
+        scheduler.start()
+        scheduler.add(Job("often", every(dt.timedelta(seconds=1)), work))
+        async with asyncio.timeout(30):
+            await again.wait()
+            far = dt.datetime.now(dt.UTC) + dt.timedelta(days=3650)
+            scheduler._scheduler.modify_job("often", next_run_time=far)
+            again.clear()
+            await again.wait()
+        await scheduler.stop()
+
+    asyncio.run(run())
+    assert value("clock_jumps_total") == 0
+
+
 def test_a_last_run_in_the_future_holds_nothing_up(metrics: Metrics) -> None:
     async def run() -> None:
         ran = asyncio.Event()

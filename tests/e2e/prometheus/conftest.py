@@ -63,7 +63,10 @@ def program() -> Callable[[str], str]:
 
 @pytest.fixture(scope="session")
 def story(tmp_path_factory: pytest.TempPathFactory, program: Callable[[str], str]) -> Iterator[dict[str, str]]:
-    """The base URLs of an agent and a Prometheus, after everything the dashboard shows has happened."""
+    """The base URLs of an agent and a Prometheus, after everything the dashboard shows has happened.
+
+    And what the alert on drift said while there was some: it ends.
+    """
     home = tmp_path_factory.mktemp("agent")
     with ExitStack() as stack:
         endpoint = stack.enter_context(HTTPServer(("127.0.0.1", 0), _Gone, bind_and_activate=False))
@@ -80,12 +83,13 @@ def story(tmp_path_factory: pytest.TempPathFactory, program: Callable[[str], str
         base = stack.enter_context(_prometheus(program("prometheus"), home, targets))
         seen = _watcher(base)
         seen("tenure_missed_reports_total == 0")
-        stack.callback(_tell(address, seen).close)
+        monitor, alerts = _tell(address, base)
+        stack.callback(monitor.close)
         seen('ALERTS{alertname="TenureDecisionPending"}')
         endpoint.server_activate()
         threading.Thread(target=endpoint.serve_forever, args=(0.05,), daemon=True).start()
         stack.callback(endpoint.shutdown)
-        yield {"agent": f"http://{scraped}", "prometheus": base}
+        yield {"agent": f"http://{scraped}", "prometheus": base, "drift": alerts}
 
 
 @pytest.fixture
@@ -120,8 +124,9 @@ def _configuration(endpoint: int) -> dict[str, Any]:
     }
 
 
-def _tell(address: str, seen: Callable[[str], Series]) -> tenure.Monitor:
-    """Predictions and outcomes, calm at first, then everything that can go wrong."""
+def _tell(address: str, base: str) -> tuple[tenure.Monitor, str]:
+    """Predictions and outcomes, calm at first, then everything that can go wrong; and what the alert on drift said."""
+    seen = _watcher(base)
     rng = random.Random(7)
     monitor = tenure.Monitor("fraud", version="1", settings=Settings(agent=address, queue_rows=1000))
 
@@ -152,7 +157,7 @@ def _tell(address: str, seen: Callable[[str], Series]) -> tenure.Monitor:
     # The world changes: inputs drift, a third of a column goes missing, and the model is wrong. Blocks of a second are
     # judged once they are ten seconds old: those that are no older yet, and some still to come.
     wave(2400, 20.0, right=False, ago=8.0, lasts=40.0)
-    seen('ALERTS{alertname="TenureDriftCritical", alertstate="firing"}')
+    told = until("the alert on drift", lambda: _description(base, "TenureDriftCritical"))
     # More rows at once than the queue holds; a report refused, sent twice, and five in its sequence never sent.
     monitor.record([{"amount": 1.0, "country": "NL"}] * 2000, [0.0] * 2000)
     wave(1, 20.0, right=False)
@@ -163,7 +168,13 @@ def _tell(address: str, seen: Callable[[str], Series]) -> tenure.Monitor:
         other.outcome(other.record({"amount": 1.0}, said), label=said)
         assert other.flush(DEADLINE)
         seen(f'tenure_predictions_total{{model="{name}"}}')
-    return monitor
+    return monitor, told
+
+
+def _description(base: str, alert: str) -> str | None:
+    alerts = _api(base, "alerts", {})["alerts"]
+    found = (one for one in alerts if one["labels"]["alertname"] == alert and one["state"] == "firing")
+    return next((str(one["annotations"]["description"]) for one in found), None)
 
 
 def _report(address: str, request: pb.ReportRequest) -> None:
