@@ -21,6 +21,7 @@ FIELDS = frozenset(
     {
         "action",
         "attempt",
+        "blocks",
         "check",
         "decision",
         "grpc",

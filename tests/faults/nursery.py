@@ -5,7 +5,7 @@ Orders come as JSON lines: ``{"config": path, "fault": …}`` starts an agent an
 
 - ``{"point": "begun" | "before commit" | "after commit" | "in checkpoint", "nth": 3}`` ends the agent there by SIGKILL.
 - ``{"calls": "fdatasync pwrite", "file": ".wal", "outcome": 5, "nth": 0, "when": "report" | "checkpoint"}`` lets one call
-  fail with an errno, or ends the agent there (-1), or in the middle of what it writes (-2), counted from the second
+  fail with an errno, or ends the agent there (-1), or in the middle of what it writes (-2, after the first page -3, before the last -4), counted from the second
   report, or from the start of a checkpoint. Needs the shim.
 
 SIGUSR1 has an agent checkpoint, and touch ``checkpointed`` beside its configuration. ``{"clock": path}`` gives it a clock that is off by the seconds in that file.

@@ -9,7 +9,8 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-enum { KILL = -1, TEAR = -2 }; /* at the call; or in the middle of what it writes */
+/* At the call; or in the middle of what it writes, or after its first page, or before its last. */
+enum { KILL = -1, TEAR = -2, TEAR_EARLY = -3, TEAR_LATE = -4, PAGE = 4096 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char armed_calls[128], armed_word[128];
@@ -60,19 +61,24 @@ static int outcome_on(const char *call, int handle) {
 #define REAL(name) __typeof__(&name) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
 #define FAIL_OR(outcome, call) \
     if (outcome > 0) { errno = outcome; return -1; } \
-    if (outcome == TEAR) { (void)!(call); kill(getpid(), SIGKILL); }
+    if (outcome < KILL) { (void)!(call); kill(getpid(), SIGKILL); }
+
+static size_t part_of(size_t count, int outcome) {
+    if (outcome == TEAR || count <= PAGE) return count / 2;
+    return outcome == TEAR_EARLY ? PAGE : count - PAGE;
+}
 
 ssize_t write(int handle, const void *bytes, size_t count) {
     REAL(write);
     int outcome = outcome_on("write", handle);
-    FAIL_OR(outcome, real(handle, bytes, count / 2))
+    FAIL_OR(outcome, real(handle, bytes, part_of(count, outcome)))
     return real(handle, bytes, count);
 }
 
 ssize_t pwrite(int handle, const void *bytes, size_t count, off_t at) {
     REAL(pwrite);
     int outcome = outcome_on("pwrite", handle);
-    FAIL_OR(outcome, real(handle, bytes, count / 2, at))
+    FAIL_OR(outcome, real(handle, bytes, part_of(count, outcome), at))
     return real(handle, bytes, count, at);
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-KILL, TEAR = -1, -2
+KILL, TEAR, TEAR_EARLY, TEAR_LATE = -1, -2, -3, -4
 POINTS = [{"point": point, "nth": nth} for nth in (0, 1, 5) for point in ("begun", "before commit", "after commit")]
 POINTS += [{"point": "in checkpoint", "nth": milliseconds} for milliseconds in (0, 3, 10)]
 
@@ -47,14 +47,18 @@ def test_killed_at_any_write_of_a_commit(shimmed: Any, traffic: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("calls", "outcome", "least"), [("write pwrite fdatasync remove", KILL, 7), ("write pwrite", TEAR, 4)]
+    ("calls", "outcome", "least"),
+    [
+        ("write pwrite fdatasync remove", KILL, 7),
+        *(("write pwrite", tear, 4) for tear in (TEAR, TEAR_EARLY, TEAR_LATE)),
+    ],
 )
 def test_killed_at_any_step_of_a_checkpoint(shimmed: Any, traffic: Any, calls: str, outcome: int, least: int) -> None:
     """The log is closed, blocks are written and synced, the head is written and synced, the log is removed."""
     agent = shimmed()
     flow = traffic(agent)
     flow.until_acked()
-    agent.kill()
+    agent.stop()  # what a checkpoint has written is there, for the next to write over
     steps = 0
     while True:
         agent.start(fault={"calls": calls, "file": "t.duckdb", "outcome": outcome, "nth": steps, "when": "checkpoint"})

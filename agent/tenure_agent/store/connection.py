@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import duckdb
 
 from tenure_agent.quoting import literal
+from tenure_agent.store.journal import Journal
 
 Cursor = duckdb.DuckDBPyConnection
 IN_MEMORY = Path(":memory:")
@@ -54,6 +55,7 @@ class Connection:
         if path == IN_MEMORY:
             del self._settings["max_temp_directory_size"]  # what does not fit into memory is all there
             self._settings["temp_directory"] = str(exports)
+        self._journal = Journal(path) if path != IN_MEMORY else None
         self._changed = threading.Condition()
         self._opened: duckdb.DuckDBPyConnection | None = None
         self._cursors: list[Cursor] = []
@@ -74,12 +76,13 @@ class Connection:
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         if self._opened is None:
-            opened = duckdb.connect(str(self._path), config=self._settings)
-            try:
+            with ExitStack() as undo:
+                if self._journal is not None:
+                    undo.callback(self._journal.close)
+                    self._journal.restore()
+                opened = undo.enter_context(duckdb.connect(str(self._path), config=self._settings))
                 _lock_down(opened, self._exports)
-            except BaseException:
-                opened.close()
-                raise
+                undo.pop_all()
             self._opened = opened
             self._local = threading.local()
         return self._opened
@@ -116,6 +119,11 @@ class Connection:
                     self._cursors.remove(extra)
                 extra.close()
 
+    def committed(self, cursor: Cursor) -> None:
+        """To be told by the writer after each commit and checkpoint."""
+        if self._journal is not None:
+            self._journal.follow(cursor)
+
     def close(self, generation: int | None = None) -> None:
         """Let go of the file when the last work in hand has ended; the next cursor opens it again.
 
@@ -139,6 +147,8 @@ class Connection:
                 for opened in (*self._cursors, self._opened):
                     with suppress(duckdb.Error):
                         opened.close()
+                if self._journal is not None:
+                    self._journal.close()
             finally:
                 self._cursors.clear()
                 self._opened = None

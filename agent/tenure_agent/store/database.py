@@ -180,6 +180,7 @@ class Database:
                     cursor.rollback()
                 raise
             cursor.commit()
+            self._connection.committed(cursor)
             self.revision += 1
             self.room.wrote(reusable_bytes(cursor) if self.room.scarce() else 0)
         return result
@@ -245,6 +246,7 @@ class Database:
         try:
             with self._connection.cursor() as cursor:
                 cursor.execute("CHECKPOINT")
+                self._connection.committed(cursor)
         except duckdb.Error as error:  # the log holds everything
             self._heal(error, generation)
             logger.warning("no checkpoint for now: %(why)s", {"why": damage.told(error)})
