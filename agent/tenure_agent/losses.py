@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+
+from tenure_agent import special
 
 Array = npt.NDArray[Any]
 

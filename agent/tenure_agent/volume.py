@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
+from tenure_agent import special
 from tenure_agent.bins import Array
 
 DAY, WEEK = 24, 7 * 24  # hours

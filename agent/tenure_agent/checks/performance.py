@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
+from tenure_agent import special
 from tenure_agent.evidence import Evidence
 from tenure_agent.losses import BRIER, LossProfile
 from tenure_agent.measures import LOWER_IS_BETTER

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
 
+from tenure_agent import special
 from tenure_agent.bins import Array
 
 FEW = 25  # rows expected, below which the normal approximation will not do

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
 
+from tenure_agent import special
 from tenure_agent.bins import Array
 from tenure_agent.detectors.detector import Detector, Measurement, measurement, nothing, percent
 from tenure_agent.detectors.pairs import Pair, pair_of_categories

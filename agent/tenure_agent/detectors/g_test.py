@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
 
+from tenure_agent import special
 from tenure_agent.bins import Array
 from tenure_agent.detectors.chi_squared import explain
 from tenure_agent.detectors.detector import Detector, Measurement, measurement

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
 
+from tenure_agent import special
 from tenure_agent.detectors.detector import Detector, Measurement, measurement
 from tenure_agent.reference import Reference
 from tenure_agent.summary import Summary
