@@ -34,21 +34,19 @@ def given_nulls() -> None:
 
 
 def fresh_nulls() -> None:
+    in_all = 0
     for name in SETS:
         found = [judge(block_null(name, seed), peers=seed < PEER_SEEDS) for seed in range(SEEDS)]
-        most = max(judged.episodes(OURS) for judged in found)
+        in_all += sum(judged.episodes(OURS) for judged in found)
         quiet = statistics.mean(judged.share(OURS) <= 0.01 for judged in found)
         cells = []
         for rule in NAMES:
             those = found if rule == OURS else found[:PEER_SEEDS]
             shares, episodes = [j.share(rule) for j in those], [j.episodes(rule) for j in those]
             cells.append(f"{statistics.mean(shares):.1%} / {statistics.mean(episodes):.2f}")
-        met = most <= 3 and quiet >= 0.85
-        row(
-            f"{SEEDS} fresh block nulls {name}",
-            cells,
-            aim(met, f"≤ 1 % of checks in ≥ 85 % of them ({quiet:.0%}), ≤ 3 episodes each ({most})"),
-        )
+        met = quiet >= 0.85
+        row(f"{SEEDS} fresh block nulls {name}", cells, aim(met, f"≤ 1 % of checks in ≥ 85 % of them ({quiet:.0%})"))
+    row("  episodes in all of them", [str(in_all)], aim(in_all <= 3, "≤ 3"))
 
 
 def in_order() -> None:
