@@ -144,6 +144,19 @@ def test_a_restart_changes_nothing(desk: Callable[..., Desk], cut: int) -> None:
     )
 
 
+def test_a_silence_is_told_across_restarts_and_known_as_one(desk: Callable[..., Desk]) -> None:
+    one = desk("event")
+    one.serve(by_hour(COUNTS, 0, NOON))
+    for day in range(1, 20):
+        said = one.judge((NOON + day * DAY) * HOUR)
+        one.restart()
+        assert {verdict.level for verdict in said[-DAY + 2 :]} == {WARNING}
+    kept = one.database.read(lambda cursor: hours.load(cursor, one.model.number)).result()
+    missed = [hour for hour, rows in kept.rows.items() if rows is None]
+    assert sorted(missed) == list(range(21 * DAY, (NOON // DAY + 19) * DAY))
+    assert set(missed) <= kept.judged
+
+
 def test_rows_are_counted_once_and_known_for_longer_than_they_are_kept(desk: Callable[..., Desk]) -> None:
     one = desk("event")
     one.serve(by_hour(COUNTS, 0, NOON))
