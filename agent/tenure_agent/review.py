@@ -122,6 +122,8 @@ class Reviewer:
         revision = self._database.revision
         served = await self._database.async_read(lambda cursor: self._served(cursor, model, now, revision))
         if served is None:
+            for verdict, _ in () if self._replay else await self._traffic.judge_unserved(model, now):
+                self._metrics.show_verdict(verdict)
             return None
         version, labelled = served
         reference, broken = None, ""

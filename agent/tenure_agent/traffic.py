@@ -103,6 +103,22 @@ class Traffic:
         known.changed.clear()
         return said
 
+    async def judge_unserved(self, model: Model, now: int) -> Sequence[tuple[Verdict, Level]]:
+        """Of a model whose rows are all gone: every hour that is over, told of the version last told of, and kept."""
+        version = await self._database.async_read(lambda cursor: verdicts.newest_version(cursor, model.number, CHECK))
+        if version is None:
+            return []
+        said = (await self.judge(model, version, now, 0)).said
+
+        def keep(cursor: Cursor) -> None:
+            verdicts.append(cursor, model.number, version, said)
+            self.save(cursor, model)
+
+        if said:
+            await self._database.async_write(keep)
+            self.saved(model)
+        return said
+
     def save(self, cursor: Cursor, model: Model) -> None:
         """Keep what has changed since the last time, in the caller's transaction."""
         known, upto = self._known.get(model.number), self._upto.get(model.number, 0)
