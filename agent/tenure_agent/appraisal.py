@@ -50,9 +50,15 @@ class Appraiser:
             self._histories[model.number, version].append((alone, shown))
 
     def appraise(
-        self, model: Model, version: int, reference: Reference | None, found: Evidence, now: int
+        self, model: Model, version: int, reference: Reference | None, found: Evidence, now: int, unlearnt: str = ""
     ) -> tuple[Verdict, Level, bool]:
-        """The verdict people see, the check's own level, and whether the metric is past its emergency value."""
+        """The verdict people see, the check's own level, and whether the metric is past its emergency value.
+
+        Parameters
+        ----------
+        unlearnt
+            Why the reference's losses could not be learnt, if so: what the metric says by itself counts nevertheless.
+        """
         config = self._config.model(model.name)
         settings = config.performance
         window = Window(now - in_micros(settings.window), now)
@@ -77,6 +83,8 @@ class Appraiser:
             return broken, Level.ERROR, False
         if verdict.level is not Level.INSUFFICIENT_DATA and _past(metric, verdict.measures[metric], settings.emergency):
             return replace(verdict, level=Level.CRITICAL), Level.CRITICAL, True
+        if unlearnt and verdict.level is Level.INSUFFICIENT_DATA:
+            verdict = replace(verdict, level=Level.ERROR, reason=unlearnt)
         return self._settled(model, version, verdict, config), verdict.level, False
 
     def _settled(self, model: Model, version: int, verdict: Verdict, config: ModelConfig) -> Verdict:

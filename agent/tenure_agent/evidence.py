@@ -70,11 +70,14 @@ class Evidence:
     ----------
     entries
         In order.
+    settled
+        Event time by which only the last label of each prediction is held; -1: all are.
     """
 
-    def __init__(self, entries: Labelled) -> None:
+    def __init__(self, entries: Labelled, settled: int = -1) -> None:
         self._entries = entries
-        self._low, self._high = 0, len(entries)
+        self.settled = settled
+        self._low, self._high, self._now = 0, len(entries), -1
         self._auc: SlidingAuc | None = None
         self._auc_span = (0, 0)
         self._ids: Array = np.sort(entries.ids)
@@ -100,15 +103,23 @@ class Evidence:
         self._settle(cut)
 
     def forget(self, most: int) -> bool:
-        """Let go of the oldest entries where far more than `most` were known when last looked at; whether there were."""
-        far = self._high > SLACK * most
-        if far:
-            gone = self._high - most
-            self._entries = self._entries[gone:].copied()
-            self._low, self._high = max(self._low - gone, 0), most
-            self._ids = np.sort(self._entries.ids)
-            self._settle(0)
-        return far
+        """Where far more than `most` entries were known when last looked at, keep those of the newest predictions.
+
+        Returns
+        -------
+        Whether predictions went: where there are no more, labels go that were corrected by then.
+        """
+        if self._high <= SLACK * most:
+            return False
+        held = np.arange(self._high)
+        if self._replaced is not None:
+            held, self.settled = held[self._replaced[: self._high] > self._now], self._now
+        kept = held[-most:]
+        self._low, self._high, late = int(np.searchsorted(kept, self._low)), len(kept), self._entries[self._high :]
+        self._entries = self._entries[kept].followed_by(late).copied()
+        self._ids = np.sort(self._entries.ids)
+        self._settle(0)
+        return len(held) > most
 
     def _settle(self, unchanged: int) -> None:
         """Entries up to a number are as they were."""
@@ -129,7 +140,7 @@ class Evidence:
         newest
             At most so many labels.
         """
-        known = self._entries.known
+        known, self._now = self._entries.known, now
         self._high = int(np.searchsorted(known, now, "right"))
         self._low = min(int(np.searchsorted(known, since)), self._high)
         early = self._low < self._high and self._earliest[self._low] < since

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tenure_agent.evidence import SLACK, Evidence
+from tenure_agent.evidence import SLACK, Evidence, Labelled
 from tenure_agent.store import outcomes
 from tenure_agent.store.catalogue import Model
 from tenure_agent.store.database import Cursor
@@ -51,7 +51,8 @@ class Labels:
         """
         read = self._read.get((model.number, version))
         stale = read is None or read.revision != revision
-        if read is None or since < read.since or (stale and not self._followed(cursor, model, version, read)):
+        earlier = read is not None and (since < read.since or known < read.evidence.settled)
+        if read is None or earlier or (stale and not self._followed(cursor, model, version, read)):
             read = self._begun(cursor, model, version, since, known, newest)
         read.revision = revision
         found = read.evidence.look(since, known, newest)
@@ -95,8 +96,16 @@ class Labels:
 
     def _begun(self, cursor: Cursor, model: Model, version: int, since: int, known: int, newest: int) -> _Read:
         most = round(SLACK * newest)
-        found = outcomes.labelled(cursor, model, version, since=since, newest=most, known=known)
-        cut = int((found.known <= known).sum()) == most
-        read = _Read(Evidence(found), outcomes.extent(cursor, model, -1), since, cut)
+
+        def ask(*, last: bool) -> tuple[Labelled, bool]:
+            asked = outcomes.labelled(cursor, model, version, since=since, newest=most, known=known, last=last)
+            return asked, int((asked.known <= known).sum()) == most
+
+        found, cut = ask(last=False)
+        evidence = Evidence(found)
+        if cut and len(evidence.look(since, known, newest)) < newest:  # corrections took the places of predictions
+            found, cut = ask(last=True)
+            evidence = Evidence(found, known)
+        read = _Read(evidence, outcomes.extent(cursor, model, -1), since, cut)
         self._read[model.number, version] = read
         return read

@@ -10,8 +10,9 @@ import asyncio
 import datetime as dt
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ import numpy.typing as npt
 from tenure_agent import losses
 from tenure_agent.acquisition import built, shipped, take_up
 from tenure_agent.block_length import block_length, wanted_rows
+from tenure_agent.bundle import Bundle
 from tenure_agent.checks.drift import Settings
 from tenure_agent.config import Config
 from tenure_agent.evidence import Evidence
@@ -34,8 +36,8 @@ from tenure_agent.store import steps as steps_store
 from tenure_agent.store.catalogue import Model
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.predictions import CHAMPION
-from tenure_agent.stored_rows import fitting, needed, summaries_of
-from tenure_agent.summary import MAGNITUDES, Summary, add
+from tenure_agent.stored_rows import needed, pieces, summaries_of
+from tenure_agent.summary import MAGNITUDES, Summary
 from tenure_agent.surprise import margin_of
 from tenure_agent.track import Track
 
@@ -224,63 +226,53 @@ class Profiles:
 
     async def _advance(self, model: Model, version: int, track: Track, newest: int) -> None:
         """Summarise rows that are not summarised yet, as many buckets as are held at once."""
-        reference, span = track.reference, self._bucket(track)
-        part = segment_bucket(track.length)
+        reference, spans = track.reference, (self._bucket(track), segment_bucket(track.length))
+        features = len(self._config.model(model.name).segments)
         room = HELD_INTEGERS // (reference.layout.bins + MAGNITUDES * (len(reference.columns) + 1))
-        held: dict[tuple[int, int], Summary] = {}
-        parts: dict[tuple[str, int], Summary] = {}
+        whole: Bundle[int] = Bundle(reference.layout)
+        parts: Bundle[str] = Bundle(reference.layout)
         upto = track.upto
-        while upto < newest and len(held) + len(parts) <= room:
-            after, found, of_segments = await self._chunk(model, version, reference, upto, (span, part), room)
-            add(held, found)
-            add(parts, of_segments)
+
+        def summarise(rows: Mapping[str, Array]) -> None:
+            for piece in pieces(rows, spans, features, room):
+                if len(whole) + len(parts) > room:
+                    whole.pack()
+                    parts.pack()
+                whole.add(summaries_of(model, reference, piece, spans[0]))
+                parts.add(self.segments.summaries(model, version, reference, piece, spans[1]))
+
+        while upto < newest and not whole.packed and len(whole) + len(parts) <= room:
+            after, rows = await self._rows(model, version, reference, upto)
+            if rows:
+                await self._apart(partial(summarise, rows))
             upto = after if after > upto else newest
-        new = [(*key, summary) for key, summary in held.items()]
-        new_parts = [(*key, summary) for key, summary in parts.items()]
-        if not self._replay and new:
+        kept, kept_parts = whole.kept(), parts.kept()
+        if not self._replay and kept:
 
             def write(cursor: Cursor) -> None:
-                summaries.append(cursor, model.number, version, reference.hash, span, upto, new)
-                summaries.append_segments(cursor, model.number, version, reference.hash, part, new_parts)
+                summaries.append(cursor, model.number, version, reference.hash, spans[0], upto, kept)
+                summaries.append_segments(cursor, model.number, version, reference.hash, spans[1], kept_parts)
 
             await self._database.async_write(write)
         track.upto = upto
-        self.segments.add(model, version, new_parts)
-        for role, time, summary in new:
+        self.segments.add(model, version, parts)
+        for role, time, summary in whole:
             if role == CHAMPION:
                 track.add(time, summary)
 
-    async def _apart(self, work: Callable[[], T]) -> T:
-        return work() if self._replay else await asyncio.to_thread(work)
-
-    async def _chunk(
-        self, model: Model, version: int, reference: Reference, after: int, spans: tuple[int, int], most: int
-    ) -> tuple[int, list[tuple[tuple[int, int], Summary]], list[tuple[tuple[str, int], Summary]]]:
-        """The ingest number up to which the next rows go, their summaries, and those of segments.
-
-        `spans`: microseconds that a summary covers, and one of a segment; `most`: summaries.
-        """
-        features = self._config.model(model.name).segments
-        columns = needed(model, reference, features)
+    async def _rows(self, model: Model, version: int, reference: Reference, after: int) -> tuple[int, dict[str, Array]]:
+        """The next rows, and the ingest number up to which they go."""
+        columns = needed(model, reference, self._config.model(model.name).segments)
 
         def read(cursor: Cursor) -> tuple[int, dict[str, Array]]:
             upto = predictions.batch_bounds(cursor, model, after, max(1, CHUNK_VALUES // (len(columns) + 2)))
-            if features and upto > after:
-                came = predictions.arrivals(cursor, model, version, (after, upto))
-                upto = fitting(came, spans, len(features), most, upto)
             rows = {} if upto == after else predictions.columns_after(cursor, model, version, (after, upto), columns)
             return upto, rows
 
-        upto, rows = await self._database.async_read(read)
-        if not rows:
-            return after, [], []
-        return await self._apart(
-            lambda: (
-                upto,
-                summaries_of(model, reference, rows, spans[0]),
-                self.segments.summaries(model, version, reference, rows, spans[1]),
-            )
-        )
+        return await self._database.async_read(read)
+
+    async def _apart(self, work: Callable[[], T]) -> T:
+        return work() if self._replay else await asyncio.to_thread(work)
 
     def _bucket(self, track: Track) -> int:
         """What one summary covers: a minute, or where windows are long as much as divides a block and an hour."""

@@ -122,6 +122,8 @@ class Reviewer:
         revision = self._database.revision
         served = await self._database.async_read(lambda cursor: self._served(cursor, model, now, revision))
         if served is None:
+            for verdict, _ in () if self._replay else await self._traffic.judge_unserved(model, now):
+                self._metrics.show_verdict(verdict)
             return None
         version, labelled = served
         reference, broken = None, ""
@@ -133,13 +135,7 @@ class Reviewer:
         except Exception as error:
             logger.exception("the reference of %(model)s cannot be had", {"model": name})
             broken = failed(error)
-        if reference is not None and not reference.losses:
-            first = await self._database.async_read(
-                lambda cursor: self._evidence.look(
-                    cursor, model, version, since=0, known=now, newest=10 * PROFILE_ROWS, revision=revision
-                )
-            )
-            reference = await self.profiles.learn_losses(model, version, reference, first)
+        reference, unlearnt = await self._learnt(model, version, reference, now, revision)
         before = self._said.get((model.number, version))
         judged = await self._drift(model, version, reference, now, broken)
         drift = judged[-1]
@@ -148,7 +144,9 @@ class Reviewer:
         newest = self._evidence.newest(model, version)
         segments, news_of_segments = await self.profiles.judge_segments(model, version, now, newest)
         volume = await self._traffic.judge(model, version, now, newest)
-        performance, performance_alone, emergency = self._appraiser.appraise(model, version, reference, labelled, now)
+        performance, performance_alone, emergency = self._appraiser.appraise(
+            model, version, reference, labelled, now, unlearnt
+        )
         decision = None
         retrain = config.retrain
         if Level.CRITICAL in {drift.level, performance.level} or retrain.schedule or retrain.new_rows:
@@ -230,6 +228,23 @@ class Reviewer:
             )
         self._evidence.forget(model, version, newest)
         return labelled
+
+    async def _learnt(
+        self, model: Model, version: int, reference: Reference | None, now: int, revision: int
+    ) -> tuple[Reference | None, str]:
+        """With losses, once there are labels to learn them from; else why they could not be learnt."""
+        if reference is None or reference.losses:
+            return reference, ""
+        try:
+            first = await self._database.async_read(
+                lambda cursor: self._evidence.look(
+                    cursor, model, version, since=0, known=now, newest=10 * PROFILE_ROWS, revision=revision
+                )
+            )
+            return await self.profiles.learn_losses(model, version, reference, first), ""
+        except Exception as error:
+            logger.exception("the losses of %(model)s cannot be learnt", {"model": model.name})
+            return reference, failed(error)
 
     async def _drift(
         self, model: Model, version: int, reference: Reference | None, now: int, broken: str

@@ -6,7 +6,7 @@ import asyncio
 import datetime as dt
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from tenure_agent.bins import Array
@@ -119,7 +119,7 @@ class SegmentProfiles:
             self._broken[model.number, version] = failed(error)
             return []
 
-    def add(self, model: Model, version: int, found: Sequence[tuple[str, int, Summary]]) -> None:
+    def add(self, model: Model, version: int, found: Iterable[tuple[str, int, Summary]]) -> None:
         """Take in (segment, time, summary) of rows that are stored."""
         tracks = self._tracks.get((model.number, version))
         if tracks is None:

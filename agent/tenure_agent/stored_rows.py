@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,25 +62,27 @@ def summaries_of(
     ]
 
 
-def fitting(arrived: tuple[Array, Array], spans: tuple[int, int], features: int, most: int, upto: int) -> int:
-    """The ingest number, at most `upto`, up to which rows make so many summaries at most; the first one of all at least.
+def pieces(
+    rows: Mapping[str, Array], spans: tuple[int, int], features: int, most: int
+) -> Iterator[Mapping[str, Array]]:
+    """Rows just read, in parts that make about so many summaries at most, in order of time; as they are if that is one.
 
     Parameters
     ----------
-    arrived
-        Ingest numbers, rising, and event times of rows.
     spans
         Microseconds that a summary covers, and one of a segment.
     features
         That have segments.
     """
-    batches, times = arrived
+    order = np.argsort(rows["time"], kind="stable")
+    times = rows["time"][order]
     made = (_rank(times // spans[0]) == 0) + features * (_rank(times // spans[1]) < SEGMENTS)
-    over = np.flatnonzero(np.cumsum(made) > most)
-    if not len(over):
-        return upto
-    at = batches[over[0]]
-    return int(max(batches[: np.searchsorted(batches, at)].max(initial=0), batches[0]))
+    part = (np.cumsum(made) - 1) // most
+    if not len(part) or part[-1] == 0:
+        yield rows
+        return
+    for here in np.split(order, np.flatnonzero(np.diff(part)) + 1):
+        yield {name: array[here] for name, array in rows.items()}
 
 
 def _rank(keys: Array) -> Array:

@@ -9,7 +9,7 @@ import json
 import struct
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -145,6 +145,25 @@ class Summary:
             raise SummaryUnreadable(str(error)) from error
         after = np.split(integers[bins:], [n * (MAGNITUDES + i) for i in range(len(INTEGERS))])
         return cls(hitters, integers[:bins], after[0].reshape(n, MAGNITUDES), *after[1:], *moments)
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A summary in little room, and nothing of it lost: `blob` keeps not all hitters."""
+
+    blob: bytes
+    hitters: tuple[Hitters, ...]
+
+    @classmethod
+    def of(cls, summary: Summary) -> Self:
+        return cls(summary.to_bytes(), summary.hitters)
+
+    def to_bytes(self) -> bytes:
+        """As the summary's."""
+        return self.blob
+
+    def unpacked(self, layout: Layout) -> Summary:
+        return replace(Summary.from_bytes(self.blob, layout), hitters=self.hitters)
 
 
 def merge(layout: Layout, summaries: Iterable[Summary]) -> Summary:

@@ -14,6 +14,7 @@ from tenure_agent.null import Nulls
 from tenure_agent.past import WINDOW, Past, Step
 from tenure_agent.records import Level, Verdict, Window
 from tenure_agent.reference import Reference
+from tenure_agent.shelf import Shelf
 from tenure_agent.summary import Summary
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ class Track:
         self.reference = reference
         self.length = length
         self._nulls = Nulls(reference)
-        self._blocks: dict[int, Summary] = {}
+        self._blocks = Shelf(reference.layout)
         self._counts: dict[int, Array] = {}  # of those blocks, over coarse bins
         self._none: Array = np.zeros_like(self._nulls.total)
         self.newest: Newest | None = None
@@ -101,5 +102,5 @@ class Track:
         except Exception as error:
             logger.exception("the drift check of %(model)s failed", {"model": reference.model})
             said = (CHECK, Level.ERROR, failed(error), newest.window, 0)
-            unjudged = Step.unjudged(newest.block, newest.counts[-1], self.past.critical)
+            unjudged = Step.unjudged(newest.block, newest.own, self.past.critical)
             return Verdict(reference.model, reference.version, *said), unjudged

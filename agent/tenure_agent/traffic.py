@@ -97,9 +97,26 @@ class Traffic:
         reach = math.ceil(max(self._config.model(model.name).drift.every, ONE) / ONE) if wall else None
         unsaved.update(known.go_back(end))
         name, said = model.version_name(version), []
-        for hour, verdict, alone in known.judge(end, reach):
-            unsaved.add(hour)
+        for _, verdict, alone in known.judge(end, reach):
             said.append((replace(verdict, model=model.name, version=name), alone))
+        unsaved.update(known.changed)
+        known.changed.clear()
+        return said
+
+    async def judge_unserved(self, model: Model, now: int) -> Sequence[tuple[Verdict, Level]]:
+        """Of a model whose rows are all gone: every hour that is over, told of the version last told of, and kept."""
+        version = await self._database.async_read(lambda cursor: verdicts.newest_version(cursor, model.number, CHECK))
+        if version is None:
+            return []
+        said = (await self.judge(model, version, now, 0)).said
+
+        def keep(cursor: Cursor) -> None:
+            verdicts.append(cursor, model.number, version, said)
+            self.save(cursor, model)
+
+        if said:
+            await self._database.async_write(keep)
+            self.saved(model)
         return said
 
     def save(self, cursor: Cursor, model: Model) -> None:
@@ -107,7 +124,7 @@ class Traffic:
         known, upto = self._known.get(model.number), self._upto.get(model.number, 0)
         if known is None or not (self._unsaved[model.number] or upto > self._kept[model.number]):
             return
-        changed = {hour: known.counts[hour] for hour in self._unsaved[model.number] if hour in known.counts}
+        changed = {hour: known.counts.get(hour) for hour in self._unsaved[model.number]}
         keep = max(known.judged, default=0) - MOST - DAY
         hours.save(cursor, model.number, Counted(upto, changed, frozenset(known.judged)), keep)
 
@@ -120,6 +137,7 @@ class Traffic:
         counted = hours.load(cursor, model.number)
         said = verdicts.recent(cursor, model.number, version, CHECK, CLOSE_AFTER)
         between = self._config.model(model.name).drift.false_alarms.windows(ONE)
-        self._known[model.number] = Hours(between, counted.rows, counted.judged, said)
+        rows = {hour: rows for hour, rows in counted.rows.items() if rows is not None}
+        self._known[model.number] = Hours(between, rows, counted.judged, said)
         self._upto[model.number] = self._kept[model.number] = counted.upto
         self._unsaved[model.number] = set()

@@ -123,6 +123,36 @@ def since_silence(counts: Array) -> Array:
     return counts[-(-int(ends[-1]) // DAY) * DAY :] if len(ends) else counts
 
 
+def bridged(counts: Array, missed: Array) -> Array:
+    """The past as if nothing had been missed: whole seasons go, and what is left of one is as it was a season before.
+
+    Parameters
+    ----------
+    counts
+        int64 (hours), whole days.
+    missed
+        bool (days): without a row, which was no part of what is usual. Where less than two weeks are known before, they go too;
+        and more than two stretches of them that are over are what a feed does by itself.
+    """
+    starts = np.flatnonzero(np.diff(missed, prepend=False) & missed)
+    lasting = missed[-1:].any()
+    if len(starts) - lasting > EPISODES:
+        missed = missed & (np.arange(len(missed)) >= (starts[-1] if lasting else len(missed)))
+    done, turns = counts[:0], 1 + np.flatnonzero(np.diff(missed))
+    for days in np.split(np.arange(len(missed)), turns):
+        part = counts[days[0] * DAY : (days[-1] + 1) * DAY] if len(days) else counts
+        if not missed[days].any():
+            done = np.concatenate((done, part))
+        elif len(done) < LEAST:
+            done = counts[:0]
+        else:
+            cycle = math.lcm(season(done), DAY)
+            cycle = cycle if cycle <= len(done) else WEEK
+            start = len(done) - cycle
+            done = np.concatenate((done, done[start : start + len(part) % cycle]))
+    return done
+
+
 def season(counts: Array) -> int:
     """After how many hours, a day at least, counts repeat themselves: where the autocorrelation of their ranks is high.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
-from tests.agent.served import BETWEEN, DAY, batch, said, served, weekly
+from tests.agent.served import BETWEEN, DAY, Array, alarmed, batch, daily, office, said, served, weekly
 
 from tenure_agent.checks.volume import CHECK, check_volume
 from tenure_agent.hours import Hours
@@ -13,6 +15,7 @@ from tenure_agent.volume import MOST, learn
 
 OK, WARNING, UNKNOWN = Level.OK, Level.WARNING, Level.INSUFFICIENT_DATA
 COUNTS = served(weekly(30), 1)
+Shape = Callable[[int], Array]
 
 
 def hours(upto: int = len(COUNTS)) -> Hours:
@@ -91,13 +94,63 @@ def test_taken_up_again_it_says_what_it_would_have_said() -> None:
         assert [(verdict, alone) for _, verdict, alone in after.judge(len(counts), None)] == whole[cut:]
 
 
-def test_years_of_silence_cost_nothing_and_tell_nothing() -> None:
+def test_years_of_silence_cost_little_and_are_told_until_nothing_is_known() -> None:
     found = hours()
     again = len(COUNTS) + 100_000
     found.add({again + i: 100 for i in range(3)})
-    levels = [verdict.level for hour, verdict, _ in found.judge(again + 3, None) if hour >= len(COUNTS) + 15 * DAY]
+    levels = [verdict.level for hour, verdict, _ in found.judge(again + 3, None) if hour >= len(COUNTS) + 2]
     assert len(levels) <= MOST + 3
-    assert set(levels) == {UNKNOWN}
+    assert set(levels[: 50 * DAY]) == {WARNING}
+    assert set(levels[57 * DAY :]) == {UNKNOWN}
+
+
+@pytest.mark.parametrize("shape", [weekly, daily, office, batch])
+def test_a_silence_is_told_while_it_lasts_and_what_comes_then_is_held_against_what_was_before(shape: Shape) -> None:
+    for days in (1, 2, 4, 7, 13, 16, 35):
+        counts = served(shape(30 + days + 4), 1)
+        back = (30 + days) * DAY + 9
+        counts[30 * DAY + 9 : back] = 0
+        for factor in (1.0, 0.1):
+            now = counts.copy()
+            now[back:] = np.round(now[back:] * factor)
+            levels = [verdict.level for verdict, _ in said(now)]
+            assert set(levels[30 * DAY + 9 + 20 : back]) == {WARNING}, days
+            if factor == 1.0:
+                assert set(levels[back + DAY + 8 :]) == {OK}, days
+            else:
+                assert WARNING in levels[back : back + DAY], days
+
+
+def test_once_nothing_is_known_any_more_it_says_so() -> None:
+    counts = np.concatenate((COUNTS, np.zeros(60 * DAY, np.int64)))
+    last, alone = said(counts)[-1]
+    assert (last.level, alone) == (UNKNOWN, UNKNOWN)
+    assert last.reason == "no row for 60 days, and what was usual before is not known"
+
+
+def test_a_model_that_served_a_few_days_only_never_alarms() -> None:
+    counts = np.concatenate((COUNTS[: 5 * DAY], np.zeros(40 * DAY, np.int64)))
+    assert {verdict.level for verdict, _ in said(counts)} <= {UNKNOWN, OK}
+
+
+def test_silences_that_come_again_are_learnt() -> None:
+    counts = served(daily(120), 1)
+    day = np.arange(len(counts)) // DAY
+    counts[(day >= 40) & (day % 7 >= 5)] = 0
+    assert {hour // DAY for hour in alarmed(counts)} == {40, 47, 54}
+
+
+@pytest.mark.parametrize("cut", [3 * DAY + 5, 20 * DAY, 24 * DAY + 1])
+def test_a_silence_is_taken_up_again_where_it_was(cut: int) -> None:
+    counts = served(weekly(55), 1)
+    counts[30 * DAY + 9 : 53 * DAY + 9] = 0
+    whole, cut = said(counts), 30 * DAY + cut
+    before = Hours(BETWEEN)
+    before.add(dict(enumerate(counts.tolist())))
+    told = [(verdict, alone) for _, verdict, alone in before.judge(cut, None)]
+    recent = [(alone, verdict.level) for verdict, alone in told if alone is not UNKNOWN][-3:]
+    after = Hours(BETWEEN, before.counts, before.judged, recent)
+    assert [(verdict, alone) for _, verdict, alone in after.judge(len(counts), None)] == whole[cut:]
 
 
 def test_only_ten_weeks_are_kept() -> None:

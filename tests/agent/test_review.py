@@ -255,6 +255,7 @@ def test_a_broken_reference_is_an_error_and_never_silence(
     [
         ("drift", "tenure_agent.track.check_drift"),
         ("performance", "tenure_agent.checks.performance.check_performance"),
+        ("performance", "tenure_agent.losses.profile_losses"),
     ],
 )
 def test_a_check_that_fails_says_so_and_the_other_goes_on(

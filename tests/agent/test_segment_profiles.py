@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from tests.agent.segmented import BLOCK, PER_BLOCK, START, Desk, built, columns, feeding, steps_of
 
+from tenure_agent import profiles
 from tenure_agent.metrics import Metrics
 from tenure_agent.model_config import DriftConfig
 from tenure_agent.past import WINDOW
@@ -116,6 +118,38 @@ def _stored(desk: Desk, reference: Reference, segment: str) -> dict[int, int]:
     for time, blob in found:
         rows[time] = rows.get(time, 0) + int(Summary.from_bytes(blob, reference.layout).seen.max())
     return rows
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["one report", "many"])
+def test_rows_of_any_number_of_blocks_take_the_memory_of_few(
+    desk: Callable[..., Desk],
+    serve: Serve,
+    reference: Reference,
+    batch: Batch,
+    put: Put,
+    monkeypatch: pytest.MonkeyPatch,
+    at_once: bool,
+) -> None:
+    monkeypatch.setattr(profiles, "HELD_INTEGERS", 1 << 16)
+    serve(0, 1)
+    one = desk()
+    one.review(1)
+    blocks = 400
+    values = {name: array.tolist() for name, array in columns(blocks, 3).items()}
+    for block in range(1) if at_once else range(0, blocks, 100):
+        here = slice(block, None if at_once else block + 100)
+        part = {name: given[here] for name, given in values.items()}
+        put(batch(part, start=START + (2 + block) * BLOCK, step=BLOCK))
+    tracemalloc.start()
+    one.review(blocks + 3)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    every = 3 * blocks * 8 * reference.layout.bins  # of the whole, of a country and of a plan
+    assert peak < every / 2
+    assert sum(_stored(one, reference, "").values()) == blocks + PER_BLOCK
+    for feature, names in (("country", ("DE", "FR", "IT", "ES")), ("plan", ("free", "paid"))):
+        parts = [_stored(one, reference, f"{feature}={name}") for name in names]
+        assert sum(sum(part.values()) for part in parts) == blocks + PER_BLOCK
 
 
 def test_a_value_nobody_knew_is_with_the_others_and_a_missing_one_too(

@@ -5,21 +5,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tenure_agent.stored_rows import fitting
+from tenure_agent.stored_rows import pieces
 
 
 @pytest.mark.parametrize(
-    ("times", "features", "most", "upto"),
+    ("times", "features", "most", "made"),
     [
-        ([0, 1, 2, 3, 4, 5], 0, 1, 9),  # all in one summary
-        ([0, 10, 20, 30, 40, 50], 0, 4, 4),
-        ([0, 10, 20, 30, 40, 50], 4, 12, 2),  # two rows of five summaries fit
-        ([0, 10, 20, 30, 40, 50], 4, 1, 2),  # an ingest number is whole
-        ([0, 10, 20, 30, 40, 50], 4, 99, 9),
+        ([0, 3, 2, 1, 4, 5], 0, 1, [[0, 3, 2, 1, 4, 5]]),  # all in one summary: not even sorted
+        ([10, 0, 30, 20, 50, 40], 0, 4, [[0, 10, 20, 30], [40, 50]]),
+        ([0, 10, 20, 30, 40, 50], 4, 11, [[0, 10], [20, 30], [40, 50]]),  # two rows of five summaries
+        ([0, 10, 20, 30, 40, 50], 4, 1, [[0], [10], [20], [30], [40], [50]]),
+        ([0, 10, 20, 30, 40, 50], 4, 99, [[0, 10, 20, 30, 40, 50]]),
     ],
 )
-def test_a_chunk_makes_no_more_summaries_than_there_is_room_for(
-    times: list[int], features: int, most: int, upto: int
+def test_no_piece_makes_more_summaries_than_there_is_room_for(
+    times: list[int], features: int, most: int, made: list[list[int]]
 ) -> None:
-    arrived = np.array([2, 2, 4, 4, 7, 7]), np.array(times)
-    assert fitting(arrived, (10, 10), features, most, 9) == upto
+    rows = {"time": np.array(times), "n1": np.array(times) / 2}
+    found = list(pieces(rows, (10, 10), features, most))
+    assert [part["time"].tolist() for part in found] == made
+    assert [part["n1"].tolist() for part in found] == [[time / 2 for time in part] for part in made]

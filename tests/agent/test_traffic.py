@@ -144,6 +144,19 @@ def test_a_restart_changes_nothing(desk: Callable[..., Desk], cut: int) -> None:
     )
 
 
+def test_a_silence_is_told_across_restarts_and_known_as_one(desk: Callable[..., Desk]) -> None:
+    one = desk("event")
+    one.serve(by_hour(COUNTS, 0, NOON))
+    for day in range(1, 20):
+        said = one.judge((NOON + day * DAY) * HOUR)
+        one.restart()
+        assert {verdict.level for verdict in said[-DAY + 2 :]} == {WARNING}
+    kept = one.database.read(lambda cursor: hours.load(cursor, one.model.number)).result()
+    missed = [hour for hour, rows in kept.rows.items() if rows is None]
+    assert sorted(missed) == list(range(21 * DAY, (NOON // DAY + 19) * DAY))
+    assert set(missed) <= kept.judged
+
+
 def test_rows_are_counted_once_and_known_for_longer_than_they_are_kept(desk: Callable[..., Desk]) -> None:
     one = desk("event")
     one.serve(by_hour(COUNTS, 0, NOON))
@@ -202,6 +215,35 @@ def test_a_review_tells_it_beside_drift_and_never_decides(
     assert found == [(OK, OK), (WARNING, OK), (WARNING, WARNING)]
     kept = one.database.read(lambda cursor: hours.load(cursor, one.model.number)).result()
     assert kept.judged == {NOON - 1, NOON, NOON + 1}
+
+
+def test_a_silence_is_told_also_when_all_rows_are_gone(
+    desk: Callable[..., Desk], metrics: Metrics, value: Callable[..., float]
+) -> None:
+    one = desk()
+    one.serve(by_hour(COUNTS, 0, NOON))
+    catalogue = one.database.read(Catalogue).result()
+    config = parse_config({"models": {"fraud": {"reference": {"first_rows": 10**9}}}}, "a test")
+
+    def review(hour: int) -> bool:
+        reviewer = Reviewer(one.database, catalogue, config, metrics, ManualClock(5))  # also after a restart
+        return asyncio.run(reviewer.review("fraud", hour * HOUR + 60 * SECOND)) is None
+
+    assert not any(review(NOON + i) for i in range(3))
+    assert value("verdict_level", model="fraud", version="1", check="volume") == 1
+    one.database.write(lambda cursor: cursor.execute(f"DELETE FROM {one.model.table}")).result()
+    for hour in range(NOON + 3, NOON + 90):
+        assert review(hour)
+    [standing] = [row for row in one.database.read(verdicts.newest).result() if row["check"] == "volume"]
+    assert (standing["version"], standing["level"], standing["time"]) == ("1", "WARNING", (NOON + 89) * HOUR)
+
+
+def test_what_never_served_is_told_of_by_nobody(desk: Callable[..., Desk], metrics: Metrics) -> None:
+    one = desk()
+    catalogue = one.database.read(Catalogue).result()
+    reviewer = Reviewer(one.database, catalogue, one.config, metrics, ManualClock(5))
+    assert asyncio.run(reviewer.review("fraud", NOON * HOUR)) is None
+    assert one.database.read(verdicts.newest).result() == []
 
 
 def test_a_check_that_cannot_run_is_an_error(desk: Callable[..., Desk]) -> None:

@@ -67,6 +67,12 @@ class Newest:
         found: Array = self.counts.sum(0)
         return found
 
+    @property
+    def own(self) -> Array:
+        """int64 (coarse bins): of the newest block; not a view, which would keep the others with it."""
+        found: Array = self.counts[-1].copy()
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -97,7 +103,7 @@ def check_drift(
     """
     coarse = reference.coarse
     rows = int(coarse.sums(newest.total).max(initial=0))
-    unjudged = Step.unjudged(newest.block, newest.counts[-1], past.critical)
+    unjudged = Step.unjudged(newest.block, newest.own, past.critical)
     if rows < settings.min_rows:
         reason = f"{rows} rows in the window, fewer than the {settings.min_rows} needed"
         return _verdict(reference, Level.INSUFFICIENT_DATA, reason, newest.window, rows), unjudged
@@ -109,7 +115,7 @@ def check_drift(
         reason = f"no rows in the newest {NEWEST} of the window's {WINDOW} blocks"
         return _verdict(reference, Level.INSUFFICIENT_DATA, reason, newest.window, rows), unjudged
     null = nulls.of(rows, round(rows * NEWEST / WINDOW))
-    found = surprise(newest.total, part, newest.counts[-1], nulls.total, coarse, null, past, settings.margin)
+    found = surprise(newest.total, part, newest.own, nulls.total, coarse, null, past, settings.margin)
     measured: Mapping[str, Measurement] = {}
     if found.score >= 1 or not settings.brief:
         measured = measure_all(reference, newest.summary)
@@ -129,7 +135,7 @@ def check_drift(
         measures={SCORE: found.score},
         evidence=evidence,
     )
-    return verdict, found.step(newest.block, newest.counts[-1], open_)
+    return verdict, found.step(newest.block, newest.own, open_)
 
 
 def _significant(measured: Sequence[Measurement]) -> Array:

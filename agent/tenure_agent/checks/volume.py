@@ -9,7 +9,9 @@ CHECK = "volume"
 OPEN_AFTER, CLOSE_AFTER = 2, 3  # hours: two of three open an episode, three usual ones in a row close it
 
 
-def check_volume(usual: Volume | None, days: int, hour: int, rows: int, in_day: int) -> tuple[Level, str]:
+def check_volume(
+    usual: Volume | None, days: int, hour: int, rows: int, in_day: int, silent: int = 0
+) -> tuple[Level, str]:
     """What one hour says by itself, before it must repeat; and why.
 
     Parameters
@@ -22,7 +24,11 @@ def check_volume(usual: Volume | None, days: int, hour: int, rows: int, in_day: 
         Of the day.
     rows, in_day
         How many came in that hour, and in the 24 that end with it.
+    silent
+        Whole days since the last row.
     """
+    if usual is None and silent and not days:
+        return Level.INSUFFICIENT_DATA, f"no row for {silent} days, and what was usual before is not known"
     if usual is None:
         return (
             Level.INSUFFICIENT_DATA,

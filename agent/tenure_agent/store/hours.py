@@ -20,13 +20,13 @@ class Counted:
     upto
         Ingest number up to which rows are counted.
     rows
-        By hour: event time over an hour.
+        By hour: event time over an hour. None: missed, see `tenure_agent.hours`.
     judged
         Hours that were judged.
     """
 
     upto: int
-    rows: Mapping[int, int]
+    rows: Mapping[int, int | None]
     judged: frozenset[int]
 
 
@@ -35,7 +35,7 @@ def load(cursor: Cursor, model: int) -> Counted:
     upto = one(cursor.execute("SELECT coalesce(max(batch), 0) FROM counted WHERE model = ?", [model]))[0]
     found = cursor.execute("SELECT hour, rows, judged FROM hours WHERE model = ?", [model]).fetchall()
     judged = frozenset(int(hour) for hour, _, judged in found if judged)
-    return Counted(int(upto), {int(hour): int(rows) for hour, rows, _ in found}, judged)
+    return Counted(int(upto), {int(hour): rows for hour, rows, _ in found}, judged)
 
 
 def save(cursor: Cursor, model: int, counted: Counted, keep: int) -> None:

@@ -80,6 +80,7 @@ def labelled(
     after: int = -1,
     newest: int | None = None,
     known: int | None = None,
+    last: bool = False,
     role: int = CHAMPION,
     paired: bool = False,
 ) -> Labelled:
@@ -95,6 +96,8 @@ def labelled(
         At most so many, counted back from the label known last by `known`; what is known later besides. None: all.
     known
         Event time; None: the end of time.
+    last
+        Of what is known by `known`, only the last label of each prediction: the sorting takes about as long as the rest.
     paired
         Every row and its labels came under one ingest number: older ones need not be gone through for each other.
 
@@ -127,7 +130,9 @@ def labelled(
     kept = "FROM whole"
     if newest is not None:
         late = "false" if known is None else f"known > {known:d}"
-        kept = f"(FROM whole WHERE NOT ({late}) ORDER BY known DESC LIMIT {newest:d}) UNION ALL FROM whole WHERE {late}"
+        rank = "row_number() OVER (PARTITION BY ids ORDER BY known DESC, batch DESC)"
+        early = f"FROM whole WHERE NOT ({late}){f' QUALIFY {rank} = 1' if last else ''}"
+        kept = f"({early} ORDER BY known DESC, time DESC, ids DESC LIMIT {newest:d}) UNION ALL FROM whole WHERE {late}"
     query += f"SELECT p, label, known, time, ids FROM ({kept}) ORDER BY batch"
     found = filled(cursor.execute(query).fetchnumpy())
     return Labelled(found["p"], found["label"], found["known"], found["time"], found["ids"]).in_order()

@@ -111,13 +111,6 @@ def columns_after(
     return filled(cursor.execute(query, [*batches, version]).fetchnumpy())
 
 
-def arrivals(cursor: Cursor, model: Model, version: int, batches: tuple[int, int]) -> tuple[Array, Array]:
-    """Ingest numbers and event times of the rows that `columns_after` finds, in the order of the first."""
-    query = f"SELECT batch, time FROM {model.table} WHERE batch > ? AND batch <= ? AND version = ? ORDER BY batch"
-    found = filled(cursor.execute(query, [*batches, version]).fetchnumpy())
-    return found["batch"], found["time"]
-
-
 def champion(cursor: Cursor, model: Model, before: int) -> int | None:
     """The version in service: the one that made the newest champion row before a time."""
     query = f"SELECT arg_max(version, (time, batch)) FROM {model.table} WHERE role = ? AND time < ? AND time >= ?"

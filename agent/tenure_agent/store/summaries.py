@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.predictions import CHAMPION, one
-from tenure_agent.summary import Summary
+from tenure_agent.summary import Packed, Summary
 
 
 def watermark(cursor: Cursor, model: int, version: int) -> int:
@@ -22,7 +22,7 @@ def append(
     hash_: str,
     span: int,
     upto: int,
-    summaries: Sequence[tuple[int, int, Summary]],
+    summaries: Sequence[tuple[int, int, Summary | Packed]],
 ) -> None:
     """Add (role, bucket, summary) and move the watermark, in the caller's transaction.
 
@@ -39,7 +39,12 @@ def append(
 
 
 def append_segments(
-    cursor: Cursor, model: int, version: int, hash_: str, span: int, summaries: Sequence[tuple[str, int, Summary]]
+    cursor: Cursor,
+    model: int,
+    version: int,
+    hash_: str,
+    span: int,
+    summaries: Sequence[tuple[str, int, Summary | Packed]],
 ) -> None:
     """Add (segment, bucket, summary) of champion rows, in the transaction that moves the watermark."""
     for segment in dict.fromkeys(name for name, _, _ in summaries):
@@ -53,7 +58,7 @@ def _insert(
     version: int,
     hash_: str,
     span: int,
-    summaries: Sequence[tuple[int, int, Summary]],
+    summaries: Sequence[tuple[int, int, Summary | Packed]],
     segment: str = "",
 ) -> None:
     if not summaries:
@@ -101,7 +106,7 @@ def replace_before(
     hash_: str,
     time: int,
     span: int,
-    summaries: Sequence[tuple[int, int, Summary]],
+    summaries: Sequence[tuple[int, int, Summary | Packed]],
     segment: str = "",
 ) -> None:
     """Put summaries of buckets that cover `span` in the place of all finer ones before a time."""

@@ -94,6 +94,13 @@ def recent(cursor: Cursor, model: int, version: int, check: str, limit: int) -> 
     return [(Level(alone), Level(level)) for alone, level in reversed(found)]
 
 
+def newest_version(cursor: Cursor, model: int, check: str) -> int | None:
+    """The version that a check spoke of last; None where it never did."""
+    query = 'SELECT arg_max(version, (time, rowid)) FROM verdicts WHERE model = ? AND "check" = ?'
+    found = one(cursor.execute(query, [model, check]))[0]
+    return None if found is None else int(found)
+
+
 def measured(cursor: Cursor, model: Model, version: int, check: str, limit: int) -> list[Verdict]:
     """The newest verdicts of a check, oldest first, with their measures and without their readings."""
     query = (
