@@ -38,7 +38,7 @@ class Admitted:
     taken: list[Taken] = field(default_factory=list)
     batches: list[tuple[int, Rows]] = field(default_factory=list)
     truths: list[tuple[int, Truths]] = field(default_factory=list)
-    refused: list[list[Refusal]] = field(default_factory=list)  # of each report: what its producer is told
+    refused: list[Sequence[Refusal]] = field(default_factory=list)  # of each report: what its producer is told
     refused_now: list[Refusal] = field(default_factory=list)  # the same without those told before
     missed: int = 0
     lost_after_ack: int = 0
@@ -155,7 +155,7 @@ class Admission:
         for truths in _by_model(done.truths):
             outcomes.append(cursor, self._catalogue, truths, now)
 
-    def _take(self, cursor: Cursor, report: Report, done: Admitted, now: int) -> list[Refusal]:
+    def _take(self, cursor: Cursor, report: Report, done: Admitted, now: int) -> Sequence[Refusal]:
         """Take one report into `done`, unless it is stored already; what is refused of it."""
         refused = [part for part in report.parts if isinstance(part, Refusal)]
         if not report.producer:
@@ -171,7 +171,7 @@ class Admission:
             if news:  # it was sent again with what was lost meanwhile
                 self._batch += 1
                 done.taken.append(Taken(self._batch, report, [False] * len(report.parts), []))
-            return producer.refused if report.seq == producer.stored_last else []
+            return producer.refused.get(report.seq, ())
         self._batch += 1
         accepted = []
         for part in report.parts:
@@ -182,7 +182,7 @@ class Admission:
             elif not isinstance(part, Refusal):
                 producer.stored += len(part)
                 done.saw(part.times, now)
-        producer.refused = refused
+        producer.refuse(report.seq, refused)
         if late is None:
             _pass_over(producer, report, done)
             producer.last_seq, producer.late_seq = report.seq, 0

@@ -133,15 +133,28 @@ class Ingest:
             told = {"reports": adopted}
             logger.warning("no upstream: %(reports)d reports that were not sent on are now in this store", told)
 
-    async def report(self, request: pb.ReportRequest) -> pb.ReportReply:
+    async def report(
+        self, request: pb.ReportRequest, queued: Callable[[], Awaitable[None]] | None = None
+    ) -> pb.ReportReply:
         """Store a report; returns after it is committed and synced.
+
+        Parameters
+        ----------
+        queued
+            Called when the report has its turn: what comes from now on is stored after it.
 
         Raises
         ------
         Busy, StoreFull
             The queue or the disk is full.
         """
-        return await self.submit(request, Lane())
+        reply = self.submit(request, Lane())
+        try:
+            if queued is not None:
+                await queued()
+            return await reply
+        finally:
+            reply.cancel()  # the caller is gone, or it is done
 
     async def room(self) -> None:
         """Wait until the queue is half empty: what is left of it is for those that cannot wait."""

@@ -7,8 +7,9 @@ import logging
 import os
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 
 from tenure.errors import SettingError, TenureError
+from tenure.transport import MORE, QUEUED
 from tenure_agent.access import Access
 from tenure_agent.ingest import Busy, Ingest
 from tenure_agent.store import StoreFull
@@ -40,7 +42,8 @@ class MonitoringService(wire.MonitoringServicer):
 
     async def Report(self, request: pb.ReportRequest, context: Context) -> pb.ReportReply:  # noqa: N802
         try:
-            return await self._ingest.report(request)
+            asked = any(key == MORE for key, _ in context.invocation_metadata() or ())
+            return await self._ingest.report(request, partial(_tell_queued, context) if asked else None)
         except Exception as error:  # noqa: BLE001  # it is logged there
             await _abort(error, context)
         raise AssertionError("abort always raises")
@@ -54,6 +57,11 @@ class MonitoringService(wire.MonitoringServicer):
                     yield reply
         except Exception as error:  # noqa: BLE001  # it is logged there
             await _abort(error, context)
+
+
+async def _tell_queued(context: Context) -> None:
+    with suppress(Exception):  # who asked is gone
+        await context.send_initial_metadata(((QUEUED, "1"),))
 
 
 async def _abort(error: Exception, context: Context) -> None:

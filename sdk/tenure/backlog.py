@@ -71,7 +71,7 @@ class Account:
 
 
 class Backlog:
-    """Reports in order. The oldest is numbered when it is first sent and keeps its number until it is acked.
+    """Reports in order. Each is numbered when it is first sent and keeps its number until it is acked.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class Backlog:
         self._parcels: deque[Parcel] = deque()
         self._bytes = 0
         self._seq = 0
-        self.sent = False  # whether the oldest may be with the agent already
+        self.sent = 0  # how many of the oldest may be with the agent already
         self.acked_seq = 0
 
     def __len__(self) -> int:
@@ -103,7 +103,7 @@ class Backlog:
         return iter(self._parcels)
 
     def add(self, parcel: Parcel) -> None:
-        last = self._parcels[-1] if len(self._parcels) > int(self.sent) else None
+        last = self._parcels[-1] if len(self._parcels) > self.sent else None
         self._bytes += len(parcel.body)
         if last is not None and self._merge and len(last.body) + len(parcel.body) <= self._merge:
             rows = Counter(last.rows)
@@ -116,8 +116,8 @@ class Backlog:
 
     def trim(self, policy: str) -> None:
         """Back within the limit."""
-        while self._bytes > self._limit and len(self._parcels) > 1:
-            after = int(self.sent) if policy == "oldest" else -1  # what the agent may hold already cannot be lost
+        while self._bytes > self._limit and len(self._parcels) > max(1, self.sent):
+            after = self.sent if policy == "oldest" else -1  # what the agent may hold already cannot be lost
             lost = self._parcels[after]
             del self._parcels[after]
             self._bytes -= len(lost.body)
@@ -130,7 +130,7 @@ class Backlog:
         """The next to be sent, and sent from now on: it was taken from where it would not be merged or dropped."""
         self._parcels.appendleft(parcel)
         self._bytes += len(parcel.body)
-        self.oldest()
+        self.numbered(0)
 
     def peek(self, index: int) -> Parcel | None:
         return self._parcels[index] if len(self._parcels) > index else None
@@ -153,35 +153,41 @@ class Backlog:
 
     def number_before(self) -> int:
         """The number before that of the oldest report."""
-        return self._seq - int(self.sent)
+        return self._seq - self.sent
 
-    def oldest(self) -> tuple[int, Parcel]:
-        """The report to send now, with its number."""
-        if not self.sent:
-            self._seq, self.sent = self._seq + 1, True
-        return self._seq, self._parcels[0]
+    def whole(self, index: int) -> bool:
+        """Whether that report will not grow: what may become one with the next is not sent before it has to be."""
+        left = len(self._parcels) - index
+        return left > 1 or (left == 1 and len(self._parcels[index].body) > self._merge)
+
+    def numbered(self, index: int) -> tuple[int, Parcel]:
+        """The report to send behind `index` that wait for their acks, with its number."""
+        if index == self.sent:
+            self._seq, self.sent = self._seq + 1, self.sent + 1
+        return self.number_before() + 1 + index, self._parcels[index]
 
     def on_its_way(self, seq: int) -> bool:
-        """Whether that is the number of the report last given to send, and it still waits for its ack."""
-        return self.sent and seq == self._seq
+        """Whether that is the number of the oldest report, and it waits for its ack."""
+        return self.sent > 0 and seq == self.number_before() + 1
 
     def acknowledge(self, rejected: Mapping[str, int]) -> None:
         """The oldest report is committed at the agent, except the rejected rows."""
         parcel = self._parcels.popleft()
         self._bytes -= len(parcel.body)
-        self.acked_seq, self.sent = self._seq, False
+        self.acked_seq = self.number_before() + 1
+        self.sent -= 1
         for model, rows in parcel.rows.items():
             self._account.acked[model] += rows - rejected.get(model, 0)
         self._account.drop(REJECTED, rejected)
 
     def abandon(self, reason: str, *, spare_first: bool = False) -> None:
-        """Count all that is left as lost. Of a report on its way nobody can know; it is counted as lost too."""
+        """Count all that is left as lost. Of reports on their way nobody can know; they are counted as lost too."""
         spared = [self._parcels.popleft()] if spare_first and self._parcels else []
         for parcel in self._parcels:
             self._account.drop(reason, parcel.rows)
         self._parcels = deque(spared)
         self._bytes = sum(len(parcel.body) for parcel in spared)
-        self.sent = self.sent and bool(spared)
+        self.sent = min(self.sent, len(spared))
 
     def rows(self, model: str) -> int:
         return sum(parcel.rows.get(model, 0) for parcel in self._parcels)

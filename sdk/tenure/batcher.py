@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from tenure.backoff import Backoff
 from tenure.capture import Capture, model_of, rows_in
 from tenure.errors import TransportError
 from tenure.intake import Intake
+from tenure.pipeline import Pipeline
 from tenure.producer import Producer, producer_of
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ class Batcher(Intake):
         self._flushing = 0
         self._error: Exception | None = None
         self._stopping = False
-        self._transport: Transport | None = None
+        self._pipeline = Pipeline(self._connect, self._lock, self._settings.deadline)
 
     def wake(self) -> None:
         """Start the sender, or end its sleep."""
@@ -151,14 +153,14 @@ class Batcher(Intake):
             thread, until = self._thread, time.monotonic() + patience
             self._changed.notify_all()
         while thread is not None and thread.is_alive():
-            transport = self._transport  # the sender may be about to make one, or to call: so each time round
-            if transport is not None:
-                transport.close()  # ends a call that hangs
+            self._pipeline.close()  # ends a call that hangs; each time round, as the sender may be about to make one
             thread.join(max(0.0, min(0.02, until - time.monotonic())))
             if time.monotonic() >= until:
                 break
-        self._transport = None
-        return thread is None or not thread.is_alive()
+        stopped = thread is None or not thread.is_alive()
+        if stopped:
+            self._pipeline.reset()
+        return stopped
 
     def _run(self) -> None:
         while True:
@@ -179,6 +181,8 @@ class Batcher(Intake):
             except Exception:  # noqa: BLE001  # the sender must outlive what it did not foresee
                 self._failures += 1
                 complaints.say("sender", "the sender failed", trace=True)
+                with suppress(Exception):
+                    self._pipeline.reset()
 
     def _wait_for_work(self) -> bool:
         """With nothing queued: sleep until woken. True when there is something to do at once."""
@@ -260,40 +264,30 @@ class Batcher(Intake):
 
     def _send(self, producer: Producer) -> bool:
         """Oldest first, until all is acked or it is time to encode."""
-        from tenure import report  # noqa: PLC0415
-
-        backlog, account = producer.backlog, producer.account
+        backlog, pipeline = producer.backlog, self._pipeline
         while True:
             producer.load()
             with self._lock:
                 if self._stopping or not backlog:
                     self._changed.notify_all()
                     return True
-                seq, parcel = backlog.oldest()
-                dropped, losses = dict(account.dropped), account.losses
             try:
-                if self._transport is None:
-                    self._transport = self._connect()
-                envelope = report.envelope(producer.name, seq, backlog.acked_seq, dropped)
-                reply = self._transport.report(envelope + parcel.body, self._settings.deadline)
+                pipeline.fill(producer)
+                flight, reply = pipeline.reply()
             except TransportError as error:
-                complaints.note("report %s not taken: %s", seq, error)
-                transport, self._transport = self._transport, None
-                if transport is not None:
-                    transport.close()
+                complaints.note("report %s not taken: %s", backlog.number_before() + 1, error)
+                pipeline.reset()
                 producer.spill()
-                return False
-            if reply.acked_seq < seq:
                 return False
             self._failures = 0  # the agent is back, even where it leaves again before all is sent
             rejected: Counter[str] = Counter()
             for rejection in reply.rejections:
                 rejected[rejection.model] += rejection.rows
             with self._lock:
-                if not backlog.on_its_way(seq):
+                if not backlog.on_its_way(flight.seq):
                     return True  # closed meanwhile: it is counted as lost
                 backlog.acknowledge(rejected)
-                producer.told = losses + rejected.total()
+                producer.told = max(producer.told, flight.losses) + rejected.total()
             producer.settle()
             if len(self.queue) > self.half and not self._own.full():
                 return True

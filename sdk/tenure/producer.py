@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class Producer:
     """A name, its numbers and its reports.
 
+    `most_sent` of them are on their way at a time: while the agent commits one, others gather for the next commit.
+
     Parameters
     ----------
     name
@@ -28,6 +30,8 @@ class Producer:
     settings
         Limits.
     """
+
+    most_sent = 4
 
     def __init__(self, name: str, lock: AbstractContextManager[object], settings: Settings) -> None:
         self.name = name

@@ -33,7 +33,7 @@ class Settings:
     batch_bytes
         Size a report is split at; the agent refuses reports over 4 MiB.
     deadline
-        Seconds a call may take before it is tried again.
+        Seconds a call may take before it is tried again; behind others on their way, beyond theirs.
     exit_timeout
         Seconds the host's exit may be delayed to send what is queued.
     drop_policy
@@ -42,7 +42,7 @@ class Settings:
         ``drop``, or ``block``: the host's threads wait until there is room, however long; for batch jobs.
     spool
         A directory for what waits while the agent is away, so that it survives the end of the process; processes may
-        share it. Empty: memory only.
+        share it. Reports then go one by one, else up to four are on their way. Empty: memory only.
     spool_bytes
         Bytes that may wait there, of all processes together (each keeps a file of an eighth, 4 MiB at most, beyond it).
     ca_file

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Spooled(Producer):
-    """A producer with a folder of its own in the spool.
+    """A producer with a folder of its own in the spool. Its reports go one by one: the mark on disk tells of no more.
 
     Parameters
     ----------
@@ -29,6 +29,8 @@ class Spooled(Producer):
     spool
         An adopted one; None: made when it is first needed.
     """
+
+    most_sent = 1
 
     def __init__(
         self, name: str, lock: AbstractContextManager[object], settings: Settings, spool: Spool | None = None
@@ -113,7 +115,7 @@ class Spooled(Producer):
     def _spill_one(self, spool: Spool) -> bool:
         with self._lock:
             parcel = self.backlog.peek(int(self._on_disk))
-            in_hand = self.backlog.sent and not self._on_disk
+            in_hand = self.backlog.sent > 0 and not self._on_disk
             losses = self.account.dropped.copy()
         if parcel is None:
             return False

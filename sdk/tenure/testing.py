@@ -7,6 +7,7 @@ from typing import Any
 
 from tenure.capture import ROLES
 from tenure.errors import TransportError
+from tenure.pipeline import Answered
 from tenure_proto.v1 import monitoring_pb2 as pb
 
 
@@ -39,6 +40,12 @@ class MemoryTransport:
                 self._acked[request.producer_id] = request.seq
                 self.reports.append(request)
         return pb.ReportReply(acked_seq=request.seq)
+
+    def send(self, payload: bytes, timeout: float) -> Answered:
+        try:
+            return Answered(self.report(payload, timeout))
+        except TransportError as error:
+            return Answered(error)
 
     def close(self) -> None:
         """Nothing to close: what was taken stays readable."""

@@ -1,10 +1,12 @@
 """How reports reach the agent: short calls, each with a deadline, from the sender thread only.
 
-Streams are not used here: in gRPC Python an open stream hangs or crashes forked children of the host.
+Streams are not used here: in gRPC Python an open stream hangs or crashes forked children of the host. Calls may overtake
+each other; so one that follows another waits until the agent says that it has that one in its queue.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tenure.errors import TransportError
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 REPORT = "/tenure_proto.v1.Monitoring/Report"
 STREAM = "/tenure_proto.v1.Monitoring/StreamReports"
+MORE, QUEUED = "tenure-more", "tenure-queued"  # metadata: a call that asks to hear it, and one that has its turn
 ASK = "/tenure_proto.v1.Operator/Ask"
 Metadata = tuple[tuple[str, str], ...] | None
 LOCAL = ("unix:", "127.0.0.1:", "localhost:", "[::1]:")
@@ -23,7 +26,18 @@ CHANNEL_OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.enable_http_proxy", 0),
+    ("SingleThreadedUnaryStream", 1),  # no thread of gRPC's own in the host
 )
+
+
+class Sent(Protocol):
+    """A report on its way."""
+
+    def queued(self) -> bool:
+        """Wait until the agent has it; True where what is sent from now on is stored after it."""
+
+    def reply(self) -> ReportReply:
+        """Wait for its ack. Raises as `Transport.report` does."""
 
 
 class Transport(Protocol):
@@ -44,6 +58,9 @@ class Transport(Protocol):
         TransportError
             Not delivered, or not known to be.
         """
+
+    def send(self, payload: bytes, timeout: float) -> Sent:
+        """The same without waiting for the ack: others may follow."""
 
     def close(self) -> None:
         """End the connection, and any call on its way. May be called from another thread, and twice."""
@@ -72,29 +89,69 @@ class GrpcTransport:
         self.address = address.removeprefix("tls://")
         self._files = {"ca_file": ca_file, "cert_file": cert_file, "key_file": key_file, "token_file": token_file}
         self._errors = (grpc.RpcError, ValueError)  # ValueError: the channel was closed meanwhile
-        self._open: tuple[Any, Any, Any] | None = None  # channel, call, metadata
+        self._open: tuple[Any, Any, Any, Any] | None = None  # channel, call, call that others follow, metadata
 
     def report(self, payload: bytes, timeout: float) -> ReportReply:
-        opened = self._open  # another thread may close it at any moment
-        if opened is None:
-            opened = self._open = self._connect()
-        _, call, metadata = opened
+        _, call, _, metadata = self._opened()
         try:
             reply: ReportReply = call(payload, timeout=timeout, metadata=metadata)
         except self._errors as error:
-            code = error.code().name if hasattr(error, "code") else "CLOSED"
-            raise TransportError(f"{self.address}: {code}") from None
+            raise self._failure(error) from None
         return reply
 
-    def _connect(self) -> tuple[Any, Any, Any]:
+    def send(self, payload: bytes, timeout: float) -> Sent:
+        _, _, call, metadata = self._opened()
+        try:
+            sent = call(payload, timeout=timeout, metadata=((MORE, "1"), *(metadata or ())))
+        except self._errors as error:
+            raise self._failure(error) from None
+        return _GrpcSent(sent, self._failure)
+
+    def _failure(self, error: Exception) -> TransportError:
+        return TransportError(f"{self.address}: {error.code().name if hasattr(error, 'code') else 'CLOSED'}")
+
+    def _opened(self) -> tuple[Any, Any, Any, Any]:
+        opened = self._open  # another thread may close it at any moment
+        if opened is None:
+            opened = self._open = self._connect()
+        return opened
+
+    def _connect(self) -> tuple[Any, Any, Any, Any]:
         channel, metadata = open_channel(self._target, **self._files)
-        call = channel.unary_unary(REPORT, request_serializer=None, response_deserializer=self._decode)
-        return channel, call, metadata
+        kinds = (channel.unary_unary, channel.unary_stream)  # on the wire they are one
+        call, followed = (kind(REPORT, response_deserializer=self._decode) for kind in kinds)
+        return channel, call, followed, metadata
 
     def close(self) -> None:
         opened, self._open = self._open, None
         if opened is not None:
             opened[0].close()
+
+
+class _GrpcSent:
+    """A call with one answer, read as one with several: the only kind gRPC leaves to the thread that made it."""
+
+    def __init__(self, call: Any, failure: Callable[[Exception], TransportError]) -> None:
+        import grpc  # noqa: PLC0415  # see GrpcTransport
+
+        self._call = call
+        self._failure = failure
+        self._errors = (grpc.RpcError, StopIteration)  # StopIteration: it ended without an answer
+
+    def queued(self) -> bool:
+        try:
+            told = self._call.initial_metadata()
+        except self._errors:
+            return False
+        return any(key == QUEUED for key, _ in told or ())
+
+    def reply(self) -> ReportReply:
+        try:
+            reply: ReportReply = next(self._call)
+            next(self._call, None)  # its end: gRPC holds a call until that was read
+        except self._errors as error:
+            raise self._failure(error) from None
+        return reply
 
 
 def open_channel(

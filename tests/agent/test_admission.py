@@ -50,6 +50,16 @@ def test_what_was_acked_and_is_gone_is_counted_once(
     assert len(ids(database)) == 4
 
 
+def test_each_of_several_reports_that_come_again_is_told_what_was_refused_of_it(ingesting: Run, batch: Batch) -> None:
+    async def story(ingest: Ingest) -> None:
+        for seq in range(1, 5):
+            refused = [batch({"x": [1.0] * seq}, model="m" * 257)] if seq % 2 else []
+            reply = await ingest.report(report(seq, *refused, batch({"x": [1.0]})))
+            assert [one.rows for one in reply.rejections] == [seq] * len(refused)
+
+    ingesting(story, story)
+
+
 def test_a_report_that_was_overtaken_is_stored_once(
     ingesting: Run, batch: Batch, database: Database, value: Value
 ) -> None:

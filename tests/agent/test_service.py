@@ -15,6 +15,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tenure.errors import SettingError, TenureError
+from tenure.transport import MORE, QUEUED, REPORT
 from tenure_agent.ingest import Busy, Ingest, Lane
 from tenure_agent.service import SERVICES, GrpcPort, Limits
 from tenure_proto.v1 import monitoring_pb2 as pb
@@ -29,14 +30,20 @@ class FakeIngest:
 
     def __init__(self) -> None:
         self.seen: list[pb.ReportRequest] = []
+        self.commit = asyncio.Event()
 
-    async def report(self, request: pb.ReportRequest) -> pb.ReportReply:
+    async def report(
+        self, request: pb.ReportRequest, queued: Callable[[], Awaitable[None]] | None = None
+    ) -> pb.ReportReply:
         self.seen.append(request)
         failure = request.batches[0].model if request.batches else ""
         if failure == "busy":
             raise Busy
         if failure == "broken":
             raise OSError(SECRET)
+        if queued is not None:
+            await queued()
+            await self.commit.wait()
         return pb.ReportReply(acked_seq=request.seq)
 
     async def room(self) -> None:
@@ -150,6 +157,24 @@ def test_a_verb_that_cannot_be_answered(
 def test_a_report_is_acked(play: Play) -> None:
     async def story(client: Client) -> None:
         assert (await client.monitoring.Report(report(seq=7), timeout=60)).acked_seq == 7
+
+    play(story)
+
+
+def test_who_asks_hears_before_the_commit_that_a_report_is_queued(play: Play) -> None:
+    async def story(client: Client) -> None:
+        followed: Any = client.channel.unary_stream(REPORT, response_deserializer=pb.ReportReply.FromString)
+        asked = ((MORE, "1"),)
+        call: Any = followed(report(seq=7).SerializeToString(), timeout=60, metadata=asked)
+        assert QUEUED in dict(await call.initial_metadata())
+        gone: Any = followed(report(seq=8).SerializeToString(), timeout=60, metadata=asked)
+        gone.cancel()
+        client.ingest.commit.set()
+        assert (await call.read()).acked_seq == 7
+
+        quiet = client.monitoring.Report(report(seq=9), timeout=60)
+        assert QUEUED not in dict(await quiet.initial_metadata())
+        assert (await quiet).acked_seq == 9
 
     play(story)
 

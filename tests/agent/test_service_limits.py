@@ -24,7 +24,7 @@ READY = grpc.ChannelConnectivity.READY
 class FakeIngest:
     """Acks."""
 
-    async def report(self, request: pb.ReportRequest) -> pb.ReportReply:
+    async def report(self, request: pb.ReportRequest, _: object = None) -> pb.ReportReply:
         return pb.ReportReply(acked_seq=request.seq)
 
     async def room(self) -> None:

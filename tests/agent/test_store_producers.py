@@ -25,7 +25,7 @@ def report(seq: int, *batches: pb.Batch, producer: str = "p", **fields: Any) -> 
 
 def made(name: str, seen: int, seq: int = 9) -> Producer:
     losses = {("fraud", "queue_full"): 3, (name, "shutdown"): 1}
-    return Producer(name, seq, [Refusal("fraud", "malformed", 2)], 10, 2, seen, 1, losses)
+    return Producer(name, seq, {seq: [Refusal("fraud", "malformed", 2)]}, 10, 2, seen, 1, losses)
 
 
 def keep(database: Database, *told: Producer) -> None:

@@ -15,6 +15,7 @@ from tenure.errors import TenureError
 from tenure_agent.store import Database, decisions, outcomes, predictions, producers, schema, verdicts
 from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.schema import SCHEMA, sections
+from tenure_agent.wire import Refusal
 
 FIRST = Path(__file__).with_name("schema_1.sql").read_text()
 TABLES = "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE schema_name = 'main' ORDER BY ALL"
@@ -27,7 +28,7 @@ ROWS = [
     "INSERT INTO rows_1 SELECT 1, range, 1, 0, 'id' || range, range, range / 200 FROM range(100)",
     "INSERT INTO outcomes VALUES (2, 1, 'id3', 300, 1.0, NULL, NULL), (2, 1, 'gone', 300, 0.0, NULL, NULL)",
     "INSERT INTO pending VALUES (1, md5_number('gone'), 7, 1, 0, 0.25, NULL)",
-    "INSERT INTO producers VALUES ('p', 1, '[]', 60, 0, 5), ('p', 2, '[]', 102, 1, 6), ('q', 9, '[]', 0, 8, 6)",
+    "INSERT INTO producers VALUES ('p', 1, '[]', 60, 0, 5), ('p', 2, '[[\"fraud\", \"malformed\", 7]]', 102, 1, 6), ('q', 9, '[]', 0, 8, 6)",
     "INSERT INTO losses VALUES ('p', 'fraud', 'queue_full', 4)",
     "INSERT INTO verdicts VALUES (1, 1, 'drift', 'OK', 'OK', 60, 0, 'quiet', '{\"measures\": {}}')",
     "INSERT INTO jobs VALUES ('retention', 60)",
@@ -102,6 +103,7 @@ def _has_everything(database: Database) -> None:
         "q": (9, 0, 8, 0),
     }
     assert known["p"].losses == {("fraud", "queue_full"): 4}
+    assert [one.refused for one in known.values()] == [{2: [Refusal("fraud", "malformed", 7)]}, {}]
     assert database.read(decisions.counts).result()[decisions.PENDING] == 1
     assert [one["reason"] for one in database.read(verdicts.newest).result()] == ["quiet"]
     assert look(database, "SELECT value FROM meta WHERE key = 'schema'") == [(str(SCHEMA),)]

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from uuid import uuid4
@@ -15,7 +16,7 @@ from tenure.backlog import Parcel
 from tenure.capture import Capture, Row, Stream, Truth
 from tenure.report import encode
 from tenure.testing import MemoryTransport
-from tenure.transport import GrpcTransport, Transport
+from tenure.transport import GrpcTransport, Sent, Transport
 from tenure_proto.v1 import monitoring_pb2 as pb
 from tenure_proto.v1 import monitoring_pb2_grpc as wire
 
@@ -136,6 +137,29 @@ def test_away_is_an_error_and_a_resend_is_stored_once(place: Place, model: str, 
     assert place.stored(model) == (3, 0)
 
 
+def test_several_on_their_way_are_stored_and_acked_in_their_order(place: Place, model: str, producer: str) -> None:
+    threads = threading.enumerate()
+    on_their_way = [place.transport.send(report(producer, 1, rows(model, 2)), DEADLINE)]
+    for seq in range(2, 9):
+        assert on_their_way[-1].queued()
+        on_their_way.append(place.transport.send(report(producer, seq, rows(model, 2)), DEADLINE))
+    assert threading.enumerate() == threads, "none of gRPC's in the host"
+    assert [sent.reply().acked_seq for sent in on_their_way] == list(range(1, 9))
+    assert place.stored(model) == (16, 0)
+
+
+def test_what_is_sent_to_one_that_is_away_is_not_queued(place: Place, model: str, producer: str) -> None:
+    place.leave()
+    sent = place.transport.send(report(producer, 1, rows(model, 1)), 0.2)
+    assert not sent.queued()
+    with pytest.raises(TransportError):
+        sent.reply()
+    place.come_back()
+    sent = place.transport.send(report(producer, 1, rows(model, 1)), DEADLINE)
+    assert (sent.queued(), sent.reply().acked_seq) == (True, 1)
+    assert place.stored(model) == (1, 0)
+
+
 class KeptOpen:
     """A batcher closes what failed; the one transport of a test is closed by its fixture."""
 
@@ -144,6 +168,9 @@ class KeptOpen:
 
     def report(self, payload: bytes, timeout: float) -> pb.ReportReply:
         return self._transport.report(payload, timeout)
+
+    def send(self, payload: bytes, timeout: float) -> Sent:
+        return self._transport.send(payload, timeout)
 
     def close(self) -> None:
         """Stay open."""

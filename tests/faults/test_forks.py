@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 FORKS = int(os.environ.get("TENURE_FAULTS", "100"))
 
 # Each child has an alarm: one that hangs dies of it, and its status says so.
@@ -14,7 +16,7 @@ import os, signal, subprocess, sys, threading, time
 import tenure
 from tenure_agent.asking import NoAnswer, ask
 
-folder, forks = sys.argv[1], int(sys.argv[2])
+folder, forks, batch_bytes = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 address = f"unix:{folder}/a.sock"
 with open(f"{folder}/tenure.yaml", "w") as config:
     config.write(f"listen: {address}\\nhttp: 127.0.0.1:0\\nstore: {{path: {folder}/t.duckdb}}\\n")
@@ -28,7 +30,8 @@ try:
             break
         except NoAnswer:
             assert agent.poll() is None and time.monotonic() < until
-    monitor = tenure.Monitor("forked", settings=tenure.Settings(agent=address, flush_interval=0.005))
+    settings = tenure.Settings(agent=address, flush_interval=0.005, batch_bytes=batch_bytes)
+    monitor = tenure.Monitor("forked", settings=settings)
     stop = threading.Event()
 
     @monitor.watch
@@ -67,7 +70,7 @@ try:
     stop.set()
     for thread in threads:
         thread.join(60)
-    assert monitor.flush(60)
+    assert monitor.flush(60), monitor.stats()
     stats = monitor.stats()
     assert stats.queued == 0 and stats.emitted == stats.acked + sum(stats.dropped.values()), stats
     ours = stats.acked + (forks + 1) // 2
@@ -81,14 +84,28 @@ finally:
 """
 
 
-def test_forks_under_traffic_with_the_agent_stopped_half_of_the_time(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("forks", "batch_bytes"), [(FORKS, 1 << 20), (FORKS // 2, 1000)], ids=["one report on its way", "several"]
+)
+def test_forks_under_traffic_with_the_agent_stopped_half_of_the_time(
+    tmp_path: Path, forks: int, batch_bytes: int
+) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PROGRAM, str(tmp_path), str(FORKS)],
+        [
+            sys.executable,
+            "-W",
+            "ignore::DeprecationWarning",
+            "-c",
+            PROGRAM,
+            str(tmp_path),
+            str(forks),
+            str(batch_bytes),
+        ],
         check=False,
         capture_output=True,
         text=True,
-        timeout=300 + 3 * FORKS,
+        timeout=300 + 3 * forks,
     )
     assert done.returncode == 0, done.stderr
-    assert re.fullmatch(rf"forks {FORKS} slowest [\d.]+\n", done.stdout)
+    assert re.fullmatch(rf"forks {forks} slowest [\d.]+\n", done.stdout)
     print(done.stdout)

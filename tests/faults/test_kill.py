@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 
 import tenure
 from tenure_agent.asking import ask
@@ -20,8 +21,11 @@ DEADLINE = 60.0
 KILLS = int(os.environ.get("TENURE_FAULTS", "20"))
 
 
-def test_killed_in_the_middle_nothing_acked_is_lost_and_nothing_is_doubled(agent: Any, traffic: Any) -> None:
-    flow = traffic(agent)
+@pytest.mark.parametrize("settings", [{}, {"batch_bytes": 4096}], ids=["one report on its way", "several"])
+def test_killed_in_the_middle_nothing_acked_is_lost_and_nothing_is_doubled(
+    agent: Any, traffic: Any, settings: dict[str, Any]
+) -> None:
+    flow = traffic(agent, **settings)
     rng = random.Random(os.getpid())
     for number in range(KILLS):
         flow.until_acked()

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import tenure
 from tenure.columns import packed
 from tenure_agent.asking import ask
 from tenure_proto.v1 import monitoring_pb2 as pb
@@ -60,6 +61,21 @@ def test_stored_once_whatever_comes_in_whatever_order(
     query = f"SELECT id FROM predictions_order WHERE starts_with(id, '{run}') ORDER BY id"
     assert [id_ for (id_,) in ask(agent.address, "sql", {"query": query})["rows"]] == sorted(stored)
     assert counts(agent) == (before[0] + missed, before[1] + again, before[2] + late)
+
+
+def test_several_reports_of_one_process_are_on_their_way_and_none_overtakes_another(started: Any) -> None:
+    agent = started()
+    settings = tenure.Settings(agent=agent.address, batch_bytes=64 << 10, queue_rows=1 << 20, deadline=DEADLINE)
+    with tenure.Monitor("order", settings=settings) as monitor:
+        watched = monitor.watch(lambda features: [0.5] * len(features))
+        sizes = (10, 3_000, 500, 1)
+        for number in range(60):
+            watched([{f"x{i}": float(number) for i in range(20)}] * sizes[number % 4])
+        assert monitor.flush(DEADLINE)
+        stats, reports = monitor.stats(), monitor._batcher._backlog.acked_seq
+    assert ask(agent.address, "status")["stored"] == stats.emitted == stats.acked == 15 * sum(sizes)
+    assert counts(agent) == (0, 0, 0)
+    assert agent.metric("tenure_commit_seconds_count") < reports, "several share a commit"
 
 
 def counts(agent: Any) -> tuple[float, ...]:

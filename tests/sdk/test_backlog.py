@@ -19,7 +19,7 @@ class BacklogMachine(RuleBasedStateMachine):
         self.account = Account()
         self.backlog = Backlog(self.account, LIMIT)
         self.emitted: Counter[str] = Counter()
-        self.on_its_way: tuple[int, Parcel] | None = None
+        self.on_their_way: list[tuple[int, Parcel]] = []
         self.settled = 0  # the newest number that was acked or abandoned
 
     @rule(size=st.integers(0, 120), rows=some_rows)
@@ -31,28 +31,33 @@ class BacklogMachine(RuleBasedStateMachine):
 
         self.emitted.update(rows)
         after = list(self.backlog)
-        first, dropped = int(self.on_its_way is not None), len(everything) - len(after)
+        first, dropped = len(self.on_their_way), len(everything) - len(after)
         assert after == everything[:first] + everything[first + dropped :]  # the oldest go, but for what is on its way
         kept = sum(len(p.body) for p in after)
-        assert kept <= LIMIT or len(after) == 1
+        assert kept <= LIMIT or len(after) == max(1, first)
 
-    @precondition(lambda self: self.backlog)
+    @precondition(lambda self: len(self.backlog) > len(self.on_their_way))
     @rule()
     def send(self) -> None:
-        seq, parcel = self.backlog.oldest()
+        ahead = len(self.on_their_way)
+        seq, parcel = self.backlog.numbered(ahead)
 
-        if self.on_its_way is None:
-            assert seq == self.settled + 1
-        else:
-            assert (seq, parcel) == self.on_its_way  # a resend keeps its number and its rows
-        assert parcel is next(iter(self.backlog))
-        self.on_its_way = seq, parcel
+        assert seq == self.settled + 1 + ahead
+        assert parcel is list(self.backlog)[ahead]
+        self.on_their_way.append((seq, parcel))
 
-    @precondition(lambda self: self.on_its_way)
+    @precondition(lambda self: self.on_their_way)
+    @rule(data=st.data())
+    def send_again(self, data: st.DataObject) -> None:
+        index = data.draw(st.integers(0, len(self.on_their_way) - 1))
+
+        assert self.backlog.numbered(index) == self.on_their_way[index]  # it keeps its number and its rows
+
+    @precondition(lambda self: self.on_their_way)
     @rule(data=st.data())
     def acknowledge(self, data: st.DataObject) -> None:
-        assert self.on_its_way is not None
-        seq, parcel = self.on_its_way
+        seq, parcel = self.on_their_way.pop(0)
+        assert [self.backlog.on_its_way(other) for other in (seq - 1, seq, seq + 1)] == [False, True, False]
         rejected = {model: data.draw(st.integers(0, rows)) for model, rows in parcel.rows.items()}
         acked = {model: self.account.acked[model] for model in MODELS}
 
@@ -61,12 +66,12 @@ class BacklogMachine(RuleBasedStateMachine):
         assert self.backlog.acked_seq == self.settled + 1 == seq
         for model, rows in parcel.rows.items():
             assert self.account.acked[model] == acked[model] + rows - rejected[model]
-        self.settled, self.on_its_way = seq, None
+        self.settled = seq
 
     @rule()
     def abandon(self) -> None:
-        if self.on_its_way is not None:
-            self.settled, self.on_its_way = self.on_its_way[0], None
+        self.settled += len(self.on_their_way)
+        self.on_their_way = []
 
         self.backlog.abandon("shutdown")
 
@@ -82,8 +87,9 @@ class BacklogMachine(RuleBasedStateMachine):
 
     @invariant()
     def what_is_on_its_way_is_not_dropped(self) -> None:
-        if self.on_its_way is not None:
-            assert next(iter(self.backlog)) is self.on_its_way[1]
+        for held, (_, sent) in zip(self.backlog, self.on_their_way, strict=False):
+            assert held is sent
+        assert self.backlog.sent == len(self.on_their_way) <= len(self.backlog)
 
     @invariant()
     def losses_are_the_sum_of_what_was_dropped(self) -> None:
@@ -110,12 +116,26 @@ def test_over_the_limit_what_is_on_its_way_stays() -> None:
     account = Account()
     backlog = Backlog(account, limit=100)
     backlog.add(parcel(1))
-    sent = backlog.oldest()
+    sent = backlog.numbered(0)
     for rows in (2, 3):
         backlog.add(parcel(rows))
 
     assert account.dropped == {("m", "queue_full"): 2}
-    assert backlog.oldest() == sent
+    assert backlog.numbered(0) == sent
+
+
+def test_small_ones_grow_together_until_they_are_sent() -> None:
+    backlog = Backlog(Account(), limit=10_000, merge=100)
+    backlog.add(parcel(1))
+    assert not backlog.whole(0)
+    backlog.add(parcel(1))
+    assert [len(one.body) for one in backlog] == [80]
+    backlog.numbered(0)
+    backlog.add(parcel(1))
+    assert [len(one.body) for one in backlog] == [80, 40]
+    assert [backlog.whole(index) for index in range(3)] == [True, False, False]
+    backlog.add(parcel(1, size=200))
+    assert [backlog.whole(index) for index in range(4)] == [True, True, True, False]
 
 
 def test_one_parcel_over_the_limit_is_held_all_the_same() -> None:

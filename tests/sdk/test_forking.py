@@ -109,7 +109,7 @@ import tenure
 import slow
 
 monitor = tenure.Monitor("fraud", settings=tenure.Settings(agent="unix:nowhere.sock", exit_timeout=0.05))
-monitor._batcher._connect = slow.connect
+monitor._batcher._pipeline._connect = slow.connect
 monitor.record({{"x": 1.0}}, 0.5)
 slow.begun.wait()  # the sender is in the middle of an import
 child = os.fork()

@@ -134,6 +134,27 @@ def test_close_from_another_thread_ends_a_call_that_hangs(agent: Agent, connect:
     assert [str(error) for error in raised] == [f"{address}: CANCELLED"]
 
 
+def test_close_ends_all_on_their_way(agent: Agent, connect: Connect, address: str) -> None:
+    agent.hang = True
+    transport = connect(address)
+    on_their_way = [transport.send(report(seq), 100 * DEADLINE) for seq in (1, 2, 3)]
+    assert agent.called.wait(DEADLINE)
+    transport.close()
+
+    for sent in on_their_way:
+        assert not sent.queued()
+        with pytest.raises(TransportError, match=f"{address}: CANCELLED"):
+            sent.reply()
+
+
+def test_an_older_agent_is_sent_one_by_one(agent: Agent, connect: Connect, address: str) -> None:
+    transport = connect(address)
+    for seq in (1, 2):
+        sent = transport.send(report(seq), DEADLINE)
+        assert not sent.queued()  # it says nothing before it has answered
+        assert sent.reply().acked_seq == seq
+
+
 def test_closed_is_opened_by_the_next_report(connect: Connect, address: str) -> None:
     transport = connect(address)
     for seq in (1, 2):
@@ -150,6 +171,12 @@ def test_a_refusal_is_named_by_its_code(agent: Agent, connect: Connect, address:
         connect(address).report(report(1), DEADLINE)
     assert str(refused.value) == f"{address}: {code.name}"
     assert len(agent.requests) == 1  # we resend, gRPC does not
+
+    sent = connect(address).send(report(1), DEADLINE)
+    assert not sent.queued()
+    with pytest.raises(TransportError) as refused:
+        sent.reply()
+    assert str(refused.value) == f"{address}: {code.name}"
 
 
 @pytest.mark.parametrize("where", ["unix:{}/nobody.sock", "127.0.0.1:1", "no address", "unix:", "a.invalid:1"])

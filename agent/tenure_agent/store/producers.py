@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from itertools import chain
 from typing import Any
@@ -22,6 +22,7 @@ KNOWN = 100_000  # producers with lines of their own, however long ago they were
 FORGOTTEN = ""  # the name all others go by
 LINES = 50_000  # written before they are put together
 AT_ONCE = 32  # lines of a statement
+REFUSED = 8  # reports with refusals that are remembered: more than a process has on their way
 
 _NEWEST = "row_number() OVER (PARTITION BY producer ORDER BY last_seq DESC, late DESC, last_seen DESC, rowid DESC) = 1"
 _LINE = "producer, last_seq, rejections, stored, missed, last_seen, lost, gaps, late, late_seq"
@@ -31,15 +32,15 @@ _LINE = "producer, last_seq, rejections, stored, missed, last_seen, lost, gaps, 
 class Producer:
     """One SDK process (or fork).
 
-    `last_seq` is the newest report stored, `refused` what was refused of the one stored last (a resend gets the same answer),
-    `missed` the reports that have not come, `lost` those acked that are stored no more, `losses` the rows it told us it
+    `last_seq` is the newest report stored, `refused` what was refused of those stored last (a resend gets the same answer),
+    by number, `missed` the reports that have not come, `lost` those acked that are stored no more, `losses` the rows it told us it
     lost, by (model, reason); `gaps` is where those may still come that were passed over, `late` how many did, `late_seq`
     the one of them that was stored last of all; 0: `last_seq` was.
     """
 
     name: str
     last_seq: int = 0
-    refused: list[Refusal] = field(default_factory=list)
+    refused: Mapping[int, Sequence[Refusal]] = field(default_factory=dict)
     stored: int = 0
     missed: int = 0
     last_seen: int = 0
@@ -49,10 +50,10 @@ class Producer:
     late: int = 0
     late_seq: int = 0
 
-    @property
-    def stored_last(self) -> int:
-        """The number of the report that was stored last."""
-        return self.late_seq or self.last_seq
+    def refuse(self, seq: int, refused: Sequence[Refusal]) -> None:
+        """Remember what was refused of the report stored last, if anything."""
+        if refused:
+            self.refused = dict([*self.refused.items(), (seq, refused)][-REFUSED:])
 
 
 @dataclass(slots=True)
@@ -89,7 +90,8 @@ def find(cursor: Cursor, name: str) -> Producer | None:
 
 def _producer(row: tuple[Any, ...], losses: Mapping[tuple[str, str], int]) -> Producer:
     name, seq, told, stored, missed, seen, lost, passed, late, late_seq = row
-    refused, gaps = [Refusal(*part) for part in json.loads(told)], tuple(Gap(*part) for part in json.loads(passed))
+    refused = {int(seq): [Refusal(*part) for part in parts] for seq, parts in json.loads(told).items()}
+    gaps = tuple(Gap(*part) for part in json.loads(passed))
     return Producer(name, seq, refused, stored, missed, seen, lost, losses, gaps, late, late_seq)
 
 
@@ -133,7 +135,7 @@ def forget(cursor: Cursor, idle: int) -> None:
     stored, missed, lost, seen = one(sums)
     cursor.execute(f"DELETE FROM producers WHERE {past}", of)
     stored, missed, lost = (min(int(rows), MAX_SEQ) for rows in (stored, missed, lost))
-    append(cursor, [Producer(FORGOTTEN, 0, [], stored, missed, seen, lost)])
+    append(cursor, [Producer(FORGOTTEN, 0, {}, stored, missed, seen, lost)])
     gone = "producer NOT IN (SELECT producer FROM producers WHERE producer != ?)"
     told = f"SELECT model, reason, sum(lost) FROM losses WHERE {gone} GROUP BY ALL"
     losses = {(model, reason): int(rows) for model, reason, rows in cursor.execute(told, [FORGOTTEN]).fetchall()}
@@ -145,7 +147,7 @@ def append(cursor: Cursor, producers: Iterable[Producer]) -> None:
     """A line per producer, in the transaction that stores its report: appending is cheaper than replacing."""
     lines = [
         (
-            *(p.name, p.last_seq, json.dumps([astuple(refusal) for refusal in p.refused]), p.stored, p.missed),
+            *(p.name, p.last_seq, _told(p.refused), p.stored, p.missed),
             *(p.last_seen, p.lost, json.dumps(p.gaps), p.late, p.late_seq),
         )
         for p in producers
@@ -153,6 +155,10 @@ def append(cursor: Cursor, producers: Iterable[Producer]) -> None:
     for some in (lines[start : start + AT_ONCE] for start in range(0, len(lines), AT_ONCE)):
         insert = "INSERT INTO producers VALUES " + ", ".join([f"({', '.join('?' * 10)})"] * len(some))
         cursor.execute(parsed(cursor, insert), list(chain.from_iterable(some)))
+
+
+def _told(refused: Mapping[int, Sequence[Refusal]]) -> str:
+    return json.dumps({seq: [astuple(refusal) for refusal in parts] for seq, parts in refused.items()})
 
 
 def save_losses(cursor: Cursor, producer: str, losses: Mapping[tuple[str, str], int]) -> None:

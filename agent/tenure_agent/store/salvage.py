@@ -110,7 +110,7 @@ def _save_senders(cursor: Cursor, saved: Saved, remembered: Mapping[str, Produce
     late = cursor.execute(f"SELECT producer FROM producers WHERE late_seq > 0 AND {of}", [age]).fetchall()
     cursor.execute(
         f"UPDATE producers SET lost = lost + {stored} - (late_seq = 0)::INTEGER, "
-        f"last_seq = last_seq - (late_seq = 0)::INTEGER, rejections = '[]' WHERE {of}",
+        f"last_seq = last_seq - (late_seq = 0)::INTEGER, rejections = '{{}}' WHERE {of}",
         [age],
     )
     for (name,) in late:

@@ -50,7 +50,8 @@ class MonitoringServicer(object):
     """Missing associated documentation comment in .proto file."""
 
     def Report(self, request, context):
-        """One short call per report, from one sender thread; the reply comes only after the report is committed.
+        """One short call per report, from one sender thread; the reply comes only after the report is committed. To a call with
+        `tenure-more` in its metadata the agent says `tenure-queued` before that, and what is sent from then on is stored after it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
