@@ -98,7 +98,7 @@ class Retention:
         if used > limits.size and self._archiving is not None:
             await self._archiving.everything()
 
-        tidy = self._tidied is None or now - self._tidied >= HOUR
+        tidy = self._tidied is None or now - self._tidied >= min(HOUR, limits.age // 2)
 
         def work(cursor: Cursor) -> tuple[expiry.Expired, int]:
             expiry.note(cursor, self._catalogue, limits.age, now)

@@ -1,9 +1,9 @@
 """Minutes of everything at once, and what the agent holds then: `make soak`, or TENURE_SOAK=180 python tests/faults/soak.py.
 
-Producers in processes of their own send predictions and outcomes at a steady rate, rows expire for want of room, checks
-run, clients come and leave, questions are asked and metrics scraped. After a warm-up of half the time (a row group's
-room is used again once the last of its 122,880 rows is gone) the slopes (Theil and Sen's) of memory, descriptors, threads
-and bytes on disk must be flat, or this fails.
+Producers in processes of their own send predictions and outcomes at a steady rate, rows expire by age and for want of
+room, verdicts are thinned out, checks run, clients come and leave, questions are asked and metrics scraped. After a
+warm-up of half the time (a row group's room is used again once the last of its 122,880 rows is gone) the slopes (Theil and
+Sen's) of memory, descriptors, threads and bytes on disk must be flat, or this fails.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main() -> int:
         document = {
             "listen": address,
             "http": "127.0.0.1:0",
-            "store": {"path": f"{folder}/t.duckdb", "max_size": "32MiB", "memory": "64MiB"},
+            "store": {"path": f"{folder}/t.duckdb", "max_size": "32MiB", "retain": "2m", "memory": "64MiB"},
             "models": {
                 "soaked": {
                     "reference": {"first_rows": 5000},
