@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tenure_agent.admission import Admission, Admitted, Keep
 from tenure_agent.metrics import Metrics
@@ -23,6 +24,8 @@ from tenure_agent.wire import Refusal, Report, decode
 from tenure_proto.v1 import monitoring_pb2 as pb
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 QUEUE_BYTES = 64 << 20
 GROUP_BYTES = 16 << 20
@@ -142,6 +145,16 @@ class Ingest:
             The queue or the disk is full.
         """
         return await self.submit(request, Lane())
+
+    async def name(self, work: Callable[[Cursor], T]) -> T:
+        """Run what may give names their numbers, in one transaction; where it fails, memory knows what is stored."""
+        try:
+            return await self._database.async_write(work)
+        except Exception:
+            self._admission.distrust()
+            with suppress(Exception):  # else the next group reloads first
+                await self._database.async_write(self._admission.reload)
+            raise
 
     async def room(self) -> None:
         """Wait until the queue is half empty: what is left of it is for those that cannot wait."""

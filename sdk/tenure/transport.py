@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tenure.errors import TransportError
 
 if TYPE_CHECKING:
-    from tenure_proto.v1.monitoring_pb2 import ReportReply
+    from tenure_proto.v1.monitoring_pb2 import ReferenceReply, ReportReply
 
 REPORT = "/tenure_proto.v1.Monitoring/Report"
 STREAM = "/tenure_proto.v1.Monitoring/StreamReports"
+OFFER = "/tenure_proto.v1.Monitoring/OfferReference"
 ASK = "/tenure_proto.v1.Operator/Ask"
+OLDER = "it is too old to take one. Try: a newer agent, or models.*.reference.file in its configuration."
 Metadata = tuple[tuple[str, str], ...] | None
 LOCAL = ("unix:", "127.0.0.1:", "localhost:", "[::1]:")
 CHANNEL_OPTIONS = (
@@ -43,6 +45,15 @@ class Transport(Protocol):
         ------
         TransportError
             Not delivered, or not known to be.
+        """
+
+    def offer(self, payload: bytes, timeout: float) -> ReferenceReply:
+        """Offer a reference, or send a part of it; see `report`.
+
+        Parameters
+        ----------
+        payload
+            An encoded ``ReferenceOffer``.
         """
 
     def close(self) -> None:
@@ -83,6 +94,23 @@ class GrpcTransport:
             reply: ReportReply = call(payload, timeout=timeout, metadata=metadata)
         except self._errors as error:
             code = error.code().name if hasattr(error, "code") else "CLOSED"
+            raise TransportError(f"{self.address}: {code}") from None
+        return reply
+
+    def offer(self, payload: bytes, timeout: float) -> ReferenceReply:
+        from tenure_proto.v1.monitoring_pb2 import ReferenceReply  # noqa: PLC0415  # see above
+
+        opened = self._open
+        if opened is None:
+            opened = self._open = self._connect()
+        channel, _, metadata = opened
+        try:
+            call = channel.unary_unary(OFFER, request_serializer=None, response_deserializer=ReferenceReply.FromString)
+            reply: ReferenceReply = call(payload, timeout=timeout, metadata=metadata)
+        except self._errors as error:
+            code = error.code().name if hasattr(error, "code") else "CLOSED"
+            if code == "UNIMPLEMENTED":
+                return ReferenceReply(refused="unknown", why=OLDER)
             raise TransportError(f"{self.address}: {code}") from None
         return reply
 

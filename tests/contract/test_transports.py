@@ -145,6 +145,9 @@ class KeptOpen:
     def report(self, payload: bytes, timeout: float) -> pb.ReportReply:
         return self._transport.report(payload, timeout)
 
+    def offer(self, payload: bytes, timeout: float) -> pb.ReferenceReply:
+        return self._transport.offer(payload, timeout)
+
     def close(self) -> None:
         """Stay open."""
 

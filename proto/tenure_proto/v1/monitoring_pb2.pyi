@@ -159,6 +159,34 @@ class Rejection(_message.Message):
     rows: int
     def __init__(self, model: _Optional[str] = ..., reason: _Optional[str] = ..., rows: _Optional[int] = ...) -> None: ...
 
+class ReferenceOffer(_message.Message):
+    __slots__ = ("model", "version", "sha256", "size", "offset", "content")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    sha256: bytes
+    size: int
+    offset: int
+    content: bytes
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., sha256: _Optional[bytes] = ..., size: _Optional[int] = ..., offset: _Optional[int] = ..., content: _Optional[bytes] = ...) -> None: ...
+
+class ReferenceReply(_message.Message):
+    __slots__ = ("taken", "refused", "why", "wanted")
+    TAKEN_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    WANTED_FIELD_NUMBER: _ClassVar[int]
+    taken: bool
+    refused: str
+    why: str
+    wanted: int
+    def __init__(self, taken: bool = ..., refused: _Optional[str] = ..., why: _Optional[str] = ..., wanted: _Optional[int] = ...) -> None: ...
+
 class AskRequest(_message.Message):
     __slots__ = ("verb", "arguments")
     VERB_FIELD_NUMBER: _ClassVar[int]
