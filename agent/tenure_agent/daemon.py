@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from uuid import uuid4
 
 from prometheus_client import CollectorRegistry
 
@@ -142,7 +143,7 @@ class Agent:
         metrics.relay_reports.set_function(lambda: backlog.unsent.reports)
         metrics.relay_bytes.set_function(lambda: backlog.unsent.size)
         metrics.relay_oldest.set_function(lambda: backlog.oldest(self._clock()))
-        relay = Relay(config.upstream, backlog, metrics)
+        relay, session = Relay(config.upstream, backlog, metrics), uuid4().hex
 
         async def committed(_: int, newest: int) -> None:
             backlog.committed()
@@ -158,6 +159,7 @@ class Agent:
             keep=backlog.keep,
             check_room=backlog.check_room,
             directives=lambda: relay.directives,
+            session=lambda: session + relay.session,
         )
         await self._ingest.start()
         parts.push_async_callback(self._ingest.stop)
@@ -176,7 +178,10 @@ class Agent:
             if config.clock == "event"
             else WallScheduler(self.metrics, last_runs, self._clock)
         )
-        self._ingest = Ingest(database, self._catalogue, self.metrics, self._clock, self._committed)
+        session = uuid4().hex
+        self._ingest = Ingest(
+            database, self._catalogue, self.metrics, self._clock, self._committed, session=lambda: session
+        )
         await self._ingest.start()
         parts.push_async_callback(self._ingest.stop)
         self._reviewer = Reviewer(database, self._catalogue, config, self.metrics, self._clock)

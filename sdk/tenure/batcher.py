@@ -285,6 +285,7 @@ class Batcher(Offering):
             if reply.acked_seq < seq:
                 return False
             self._failures = 0  # the agent is back, even where it leaves again before all is sent
+            self._hear(reply.session)
             rejected: Counter[str] = Counter()
             for rejection in reply.rejections:
                 rejected[rejection.model] += rejection.rows

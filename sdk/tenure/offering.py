@@ -62,6 +62,11 @@ class Offering(Intake):
             if fault is not None and self._settings.strict:
                 self._error = fault
 
+    def _hear(self, session: str) -> None:
+        """With a reply: a connection may be mended without our knowing, and lead to another agent."""
+        if self._offers is not None:
+            self._offers.hear(session)
+
     def _nap(self, most: float | None) -> float | None:
         """How long a sender with nothing queued may sleep."""
         left = None if self._offers is None else self._offers.left()

@@ -116,6 +116,7 @@ class Offers:
         self._offers: dict[tuple[str, str], Offer] = {}
         self._backoff = Backoff(rng)
         self._failures, self._resume = 0, 0.0
+        self._session = ""
 
     def add(self, model: str, version: str, path: str) -> None:
         """Called by the host: nothing is looked at yet. The newest file of a version counts."""
@@ -125,8 +126,15 @@ class Offers:
 
     def renew(self) -> None:
         """A connection is about to be made: whoever answers is asked."""
+        self._session = ""
         for offer in list(self._offers.values()):
             offer.renew()
+
+    def hear(self, session: str) -> None:
+        """Who answers a report; an agent that was not asked yet is asked anew."""
+        if self._session not in {"", session}:
+            self.renew()
+        self._session = session
 
     def left(self) -> float | None:
         """Seconds until there is something to do; None: all is settled."""

@@ -32,6 +32,7 @@ class Agent(MemoryTransport):
         self.calls: list[str] = []
         self.heard = threading.Condition()
         self.closed = 0
+        self.session = ""
 
     def offer(self, payload: bytes, timeout: float) -> pb.ReferenceReply:
         offer = pb.ReferenceOffer.FromString(payload)
@@ -56,6 +57,7 @@ class Agent(MemoryTransport):
         with self.heard:
             self.calls.append("report")
             self.heard.notify_all()
+        reply.session = self.session
         return reply
 
     def close(self) -> None:
@@ -178,6 +180,18 @@ def test_each_connection_is_offered_it_anew(make: Make, file: Path) -> None:
     assert agent.hears(lambda: agent.references)
     assert batcher.flush(DEADLINE)
     assert agent.calls.count("report") == 2
+
+
+def test_an_agent_that_took_the_place_of_another_unnoticed_is_offered_it(make: Make, file: Path) -> None:
+    agent = Agent()
+    batcher = make(agent, deadline=DEADLINE)
+    batcher.offer("m", "1", str(file))
+    for i, agent.session in enumerate(["", "a", "a", "b", "b"]):
+        batcher.put(row(i))
+        assert batcher.flush(DEADLINE)
+    assert agent.hears(lambda: agent.calls.count("known?") == 2)
+    assert agent.calls[:5] == ["known?", f"{len(CONTENT)} from 0", "report", "report", "report"]
+    assert agent.closed == 0
 
 
 def test_a_file_that_was_written_anew_is_what_the_next_agent_gets(make: Make, file: Path) -> None:

@@ -46,14 +46,16 @@ class ReportRequest(_message.Message):
     def __init__(self, producer_id: _Optional[str] = ..., seq: _Optional[int] = ..., batches: _Optional[_Iterable[_Union[Batch, _Mapping]]] = ..., outcomes: _Optional[_Iterable[_Union[Outcomes, _Mapping]]] = ..., losses: _Optional[_Iterable[_Union[Loss, _Mapping]]] = ..., acked_seq: _Optional[int] = ..., refused: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ...) -> None: ...
 
 class ReportReply(_message.Message):
-    __slots__ = ("acked_seq", "rejections", "directives")
+    __slots__ = ("acked_seq", "rejections", "directives", "session")
     ACKED_SEQ_FIELD_NUMBER: _ClassVar[int]
     REJECTIONS_FIELD_NUMBER: _ClassVar[int]
     DIRECTIVES_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
     acked_seq: int
     rejections: _containers.RepeatedCompositeFieldContainer[Rejection]
     directives: _containers.RepeatedCompositeFieldContainer[Directive]
-    def __init__(self, acked_seq: _Optional[int] = ..., rejections: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ..., directives: _Optional[_Iterable[_Union[Directive, _Mapping]]] = ...) -> None: ...
+    session: str
+    def __init__(self, acked_seq: _Optional[int] = ..., rejections: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ..., directives: _Optional[_Iterable[_Union[Directive, _Mapping]]] = ..., session: _Optional[str] = ...) -> None: ...
 
 class Directive(_message.Message):
     __slots__ = ("model", "version", "kind", "argument")
