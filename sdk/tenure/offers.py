@@ -84,9 +84,8 @@ class Offer:
             if self._is_news(CONFIGURED):
                 complaints.tell("the reference of %s %s was not sent: %s", self.model, self.version, reply.why)
         elif reply.refused:
-            raise TenureError(
-                f"the agent refuses the reference {self.path} of {self.model} {self.version}: {reply.why}"
-            )
+            told = f"the agent refuses the reference {self.path} of {self.model} {self.version}"
+            raise TenureError(f"{told}: {reply.why}.")
 
     def complain(self, error: TenureError) -> None:
         """Say it in the host's log, once in the life of a process."""

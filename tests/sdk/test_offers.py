@@ -254,7 +254,7 @@ def test_a_refusal_is_one_complaint(make: Make, file: Path, reason: str, caplog:
         assert batcher.flush(DEADLINE)
     assert agent.calls == ["known?", "report", "report", "report"]
     [said] = [record.getMessage() for record in caplog.records]
-    assert said.startswith(f"tenure: the agent refuses the reference {file} of m 1: so it is")
+    assert said.startswith(f"tenure: the agent refuses the reference {file} of m 1: so it is. Predictions go on")
 
 
 def test_what_is_configured_there_is_told_once_and_is_no_complaint(
