@@ -22,7 +22,10 @@ def configured_file(settings: ReferenceConfig, version: str) -> Path | None:
     if settings.file is None or {"/", "\0"} & set(version):  # the name comes from outside
         return None
     path = Path(settings.file.replace("{version}", version))
-    return path if path.exists() else None
+    try:
+        return path if path.exists() else None
+    except OSError:  # a name that is too long for one
+        return None
 
 
 def shipped(found: Reference, stored: Reference | None) -> Reference:
@@ -47,17 +50,21 @@ def built(model: Model, version: str, config: ModelConfig, found: Gathered, rows
     return with_segments(whole, rows, config.segments)
 
 
-def take_up(cursor: Cursor, model: Model, version: int, reference: Reference, now: int, *, uploaded: str = "") -> None:
+def take_up(
+    cursor: Cursor, model: Model, version: int, reference: Reference, now: int, document: str, *, uploaded: str = ""
+) -> None:
     """Store a version's reference, and forget what was found over the one before and does not hold for it.
 
     Parameters
     ----------
+    document
+        What it dumps: of a large one that takes seconds, for which the writer cannot be held up.
     uploaded
         The sha256 of the file where a monitor has sent it.
     """
     key = model.number, version
     stored = references.newest(cursor, *key)
-    references.save(cursor, *key, reference, now, uploaded)
+    references.save(cursor, *key, reference, now, document, uploaded)
     if stored is None or not stored.same_counts(reference):
         summaries.reset(cursor, *key)
         steps.reset(cursor, *key)

@@ -10,10 +10,13 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from tenure.errors import TenureError
 from tenure_agent import covariance
 from tenure_agent.bins import BOOLEAN, CATEGORICAL, NUMERIC, ColumnBins
 from tenure_agent.checks.drift import Settings
+from tenure_agent.losses import LossProfile
 from tenure_agent.model_config import MOST_SEGMENTS
 from tenure_agent.past import WINDOW
 from tenure_agent.records import FEATURE, HOUR, OUTPUT, Level
@@ -28,8 +31,10 @@ MOST_COLUMNS, MOST_NAME = 2000, 256
 MOST_PARTS = MOST_SEGMENTS * (MOST_VALUES + 1)
 MOST_INTEGERS = 1 << 25  # of the summaries of the whole and its segments
 MOST_INFLATED = 256 << 20  # bytes of all that is compressed inside
+MOST_TIME = 1 << 62
 PIECE = 1 << 20
 SUMMARY_HEAD = 10
+_COVARIANCE = ("matrix", *covariance.ARRAYS)
 
 TOO_LARGE, MALFORMED, OTHER_MODEL = "too_large", "malformed", "other_model"
 NONE_OF_OURS = "it is no reference that this agent can read. Try: tenure-agent reference build"
@@ -52,9 +57,8 @@ def inspected(content: bytes, model: str) -> Reference:
     """
     text = _inflated(content)
     try:
-        document = json.loads(text)
-        _bound(document)
-        found = Reference.loads(text.decode(), "the file")
+        _bound(json.loads(text))
+        found = Reference.loads(text, "the file")
         _check(found)
     except Unfit:
         raise
@@ -69,7 +73,7 @@ def inspected(content: bytes, model: str) -> Reference:
     return found
 
 
-def _inflated(content: bytes) -> bytes:
+def _inflated(content: bytes) -> str:
     machine = zlib.decompressobj(zlib.MAX_WBITS | 16)
     try:
         text = machine.decompress(content, MOST_TEXT + 1)
@@ -81,7 +85,10 @@ def _inflated(content: bytes) -> bytes:
         raise Unfit(MALFORMED, NONE_OF_OURS)
     if text.count(b",") + text.count(b"[") + text.count(b":") > MOST_NUMBERS:
         raise Unfit(TOO_LARGE, f"it holds over {MOST_NUMBERS:,} numbers. Try: fewer columns")
-    return text
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        raise Unfit(MALFORMED, NONE_OF_OURS) from None
 
 
 def _bound(document: Any) -> None:
@@ -115,7 +122,7 @@ def _packed(document: Mapping[str, Any]) -> Iterator[tuple[bytes, int]]:
     for part in (document, *document.get("segments", ())):
         yield base64.b85decode(part["summary"])[SUMMARY_HEAD:], -zlib.MAX_WBITS
         yield base64.b85decode(part["block_counts"]), zlib.MAX_WBITS
-    for name in ("matrix", *covariance.ARRAYS) if "covariance" in document else ():
+    for name in _COVARIANCE if "covariance" in document else ():
         yield base64.b85decode(document["covariance"][name]), zlib.MAX_WBITS
 
 
@@ -133,8 +140,13 @@ def _check(found: Reference) -> None:
         raise ValueError("names")
     if not all(map(_is_sound, found.columns)) or not found.rows:
         raise ValueError("columns")
-    if not all(math.isfinite(value) for loss in found.losses for value in (loss.mean, loss.variance, loss.scale)):
+    if not all(map(_is_measured, found.losses)):
         raise ValueError("losses")
+    if not all(isinstance(time, int) for time in found.span) or not 0 <= found.span[0] <= found.span[1] < MOST_TIME:
+        raise ValueError("times")
+    together = found.covariance
+    if together is not None and not all(np.isfinite(getattr(together, name)).all() for name in _COVARIANCE):
+        raise ValueError("covariance")
     for part in (found, *(found.of(segment) for segment in found.segments)):
         if (
             min(
@@ -150,6 +162,12 @@ def _check(found: Reference) -> None:
         track.add(0, part.summary)
         if any(verdict.level is Level.ERROR for verdict, _ in track.judge(WINDOW * HOUR, Settings(1, 1.0))):
             raise ValueError("it cannot be held against itself")
+
+
+def _is_measured(loss: LossProfile) -> bool:
+    numbers, counts = (loss.mean, loss.variance, loss.scale), (loss.batch, loss.freedom, loss.rows)
+    counted = all(isinstance(count, int) and count >= 0 for count in counts) and loss.rows > 0
+    return _is_text(loss.channel) and counted and loss.scale > 0 and all(map(math.isfinite, numbers))
 
 
 def _is_text(value: Any) -> bool:

@@ -80,7 +80,10 @@ class Profiles:
                 return None
             if fresh:
                 made = self._clock()
-                await self._database.async_write(lambda cursor: take_up(cursor, model, version, reference, made))
+                document = await self._apart(reference.dumps)
+                await self._database.async_write(
+                    lambda cursor: take_up(cursor, model, version, reference, made, document)
+                )
                 of = {"model": model.name, "version": reference.version, "source": reference.source}
                 logger.info("reference of %(model)s %(version)s: %(source)s", of)
             self._known[key] = reference
@@ -132,7 +135,8 @@ class Profiles:
         said, true = found.first(PROFILE_ROWS)
         task = self._config.model(model.name).task or losses.task_of(said, true)
         reference = replace(reference, losses=losses.profile_losses(task, said, true))
-        await self._database.async_write(lambda cursor: references.amend(cursor, model.number, version, reference))
+        document = await self._apart(reference.dumps)
+        await self._database.async_write(lambda cursor: references.amend(cursor, model.number, version, document))
         self._known[model.number, version] = reference
         return reference
 

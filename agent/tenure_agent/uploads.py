@@ -164,9 +164,7 @@ class Uploads:
         async with self._one_at_a_time:
             try:
                 found = await asyncio.to_thread(_read, key, content)
-                await self._reviewer.replace_reference(
-                    lambda: self._ingest.name(lambda cursor: self._store(cursor, key, found))
-                )
+                await self._reviewer.replace_reference(lambda: self._replace(key, found))
             except LimitReached as reached:
                 return self._refused(key, Unfit(reached.reason, f"a limit on names is reached ({reached.reason})"))
             except Unfit as unfit:
@@ -180,13 +178,25 @@ class Uploads:
         logger.info("reference of %(model)s %(version)s: uploaded, %(source)s", told)
         return pb.ReferenceReply(taken=True)
 
-    def _store(self, cursor: Cursor, key: Key, found: Reference) -> tuple[Model, int]:
-        now = self._clock()
-        model = self._catalogue.model(cursor, key.model, now)
-        version = self._catalogue.version(cursor, model, key.version, now)
-        wanted = shipped(found, references.newest(cursor, model.number, version))
-        take_up(cursor, model, version, wanted, now, uploaded=key.sha256)
-        return model, version
+    async def _replace(self, key: Key, found: Reference) -> tuple[Model, int]:
+        """In the store; whose it is."""
+        stored = await self._database.async_read(lambda cursor: self._stored(cursor, key))
+        wanted = shipped(found, stored)
+        document = await asyncio.to_thread(wanted.dumps)
+
+        def store(cursor: Cursor) -> tuple[Model, int]:
+            now = self._clock()
+            model = self._catalogue.model(cursor, key.model, now)
+            version = self._catalogue.version(cursor, model, key.version, now)
+            take_up(cursor, model, version, wanted, now, document, uploaded=key.sha256)
+            return model, version
+
+        return await self._ingest.name(store)
+
+    def _stored(self, cursor: Cursor, key: Key) -> Reference | None:
+        model = self._catalogue.models.get(key.model)
+        version = None if model is None else model.versions.get(key.version)
+        return None if model is None or version is None else references.newest(cursor, model.number, version)
 
     def _refused(self, key: Key, unfit: Unfit) -> pb.ReferenceReply:
         self._metrics.uploads.labels(self._metrics.known(key.model)[0], unfit.reason).inc()

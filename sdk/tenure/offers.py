@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tenure_proto.v1.monitoring_pb2 import ReferenceReply
 
 MOST_BYTES = 32 << 20  # of a file: the agent takes no more
-PART_BYTES = 1 << 20  # of it in one call
+PART_BYTES, LEAST_PART = 1 << 20, 1 << 16  # of it in one call; fewer where the last ones came to nothing
 CONFIGURED = "configured"  # the one refusal that is no fault
 
 
@@ -43,8 +43,8 @@ class Offer:
         """Another agent may be at the other end."""
         self.settled, self.wanted, self._sha256 = False, None, b""
 
-    def call(self, transport: Transport, timeout: float) -> bool:
-        """Ask, or send the next part; whether that brought it further.
+    def call(self, transport: Transport, timeout: float, part: int) -> bool:
+        """Ask, or send the next part, of so many bytes; whether that brought it further.
 
         Raises
         ------
@@ -59,7 +59,7 @@ class Offer:
             if not self._sha256:
                 self._size, self._sha256 = _looked_at(self.path)
             offset = self.wanted or 0
-            content = b"" if self.wanted is None else _part(self.path, offset)
+            content = b"" if self.wanted is None else _part(self.path, offset, part)
         except OSError as error:
             raise self._unusable(f"{self.path} ({error.strerror})") from None
         except SettingError:
@@ -154,7 +154,7 @@ class Offers:
     def _step(self, offer: Offer, transport: Transport, timeout: float) -> TenureError | None:
         further, fault = False, None
         try:
-            further = offer.call(transport, timeout)
+            further = offer.call(transport, timeout, max(LEAST_PART, PART_BYTES >> self._failures))
         except TransportError as error:
             complaints.note("reference %s not taken: %s", offer.path, error)
         except TenureError as error:
@@ -196,7 +196,7 @@ def _looked_at(path: str) -> tuple[int, bytes]:
         return found.st_size, hashlib.file_digest(file, "sha256").digest()
 
 
-def _part(path: str, offset: int) -> bytes:
+def _part(path: str, offset: int, size: int) -> bytes:
     with open(path, "rb") as file:  # noqa: PTH123  # see above
         file.seek(offset)
-        return file.read(PART_BYTES)
+        return file.read(size)

@@ -96,6 +96,12 @@ MALFORMED_FILES: dict[str, bytes] = {
     "blocks that do not fit": altered(lambda d: d.update(blocks=d["blocks"] + 1)),
     "blocks of other bins": altered(lambda d: d.update(blocks=d["blocks"] * 2)),
     "no number of blocks": altered(lambda d: d.update(blocks=-1)),
+    "times that are none": altered(lambda d: d.update(span=["a", "b"])),
+    "times backwards": altered(lambda d: d.update(span=[2, 1])),
+    "a loss of no rows": altered(lambda d: d["losses"][0].update(rows=0)),
+    "correlations that are none": altered(
+        lambda d: d["covariance"].update(matrix=base64.b85encode(zlib.compress(b"\0\0\0\0\0\0\xf8\x7f" * 6)).decode())
+    ),
     "a span of nothing": altered(lambda d: d.update(span=[])),
     "a number for a model": altered(lambda d: d.update(model=3)),
     "a number for a notice": altered(lambda d: d.update(notices=[3])),

@@ -427,8 +427,8 @@ def test_what_could_not_be_stored_is_told_as_such_and_offered_again(
 
 def test_losses_learnt_meanwhile_keep_it_uploaded(database: Database, file: Path) -> None:
     def work(cursor: Cursor) -> tuple[Reference | None, str]:
-        references.save(cursor, 1, 1, Reference.load(file), 5, "5a")
-        references.amend(cursor, 1, 1, replace(Reference.load(file), source="learnt"))
+        references.save(cursor, 1, 1, Reference.load(file), 5, uploaded="5a")
+        references.amend(cursor, 1, 1, replace(Reference.load(file), source="learnt").dumps())
         return references.newest(cursor, 1, 1), references.uploaded(cursor, 1, 1)
 
     found, uploaded = database.write(work).result()
@@ -438,6 +438,7 @@ def test_losses_learnt_meanwhile_keep_it_uploaded(database: Database, file: Path
 
 def test_many_parts_go_between_reports(running: Running, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tenure.offers.PART_BYTES", 100)
+    monkeypatch.setattr("tenure.offers.LEAST_PART", 100)
     with running() as agent, monitoring(file) as monitor:
         record(monitor, 20)
         settled(monitor)

@@ -337,3 +337,14 @@ def test_the_fake_takes_parts_in_their_order_and_looks_at_the_hash() -> None:
     fake.available = False
     with pytest.raises(TransportError, match="away"):
         offer(0, b"")
+
+
+def test_where_a_part_does_not_come_through_the_next_is_smaller(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(bytes(PART_BYTES))
+    agent = Agent("take", *["be away"] * 6)
+    batcher = make(agent)
+    batcher.offer("m", "1", str(tmp_path / "large"))
+    batcher.put(row())
+    assert agent.hears(lambda: agent.references)
+    sent = [call.partition(" ")[0] for call in agent.calls if call.endswith("from 0")]
+    assert sent == [str(PART_BYTES >> failures) for failures in (0, 1, 2, 3, 4, 4, 4)]

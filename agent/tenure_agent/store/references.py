@@ -18,13 +18,15 @@ def uploaded(cursor: Cursor, model: int, version: int) -> str:
     return "" if found is None else str(found[0])
 
 
-def save(cursor: Cursor, model: int, version: int, reference: Reference, now: int, uploaded: str = "") -> None:
-    row = [model, version, reference.hash, now, reference.dumps(), uploaded]
+def save(
+    cursor: Cursor, model: int, version: int, reference: Reference, now: int, document: str = "", uploaded: str = ""
+) -> None:
+    """`document` is what it dumps, where that is at hand; see `uploaded`."""
+    row = [model, version, reference.hash, now, document or reference.dumps(), uploaded]
     cursor.execute("DELETE FROM refs WHERE model = ? AND version = ?", row[:2])
     cursor.execute("INSERT INTO refs VALUES (?, ?, ?, ?, ?, ?)", row)
 
 
-def amend(cursor: Cursor, model: int, version: int, reference: Reference) -> None:
-    """The same with something learnt since."""
-    document = [reference.hash, reference.dumps(), model, version]
-    cursor.execute("UPDATE refs SET hash = ?, document = ? WHERE model = ? AND version = ?", document)
+def amend(cursor: Cursor, model: int, version: int, document: str) -> None:
+    """The same reference with something learnt since."""
+    cursor.execute("UPDATE refs SET document = ? WHERE model = ? AND version = ?", [document, model, version])
