@@ -7,7 +7,7 @@ import json
 import math
 import zlib
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -48,8 +48,9 @@ class Unfit(TenureError):
         self.reason = reason
 
 
-def inspected(content: bytes, model: str) -> Reference:
-    """
+def inspected(content: bytes, model: str) -> tuple[Reference, str]:
+    """What a file holds, and its text.
+
     Raises
     ------
     Unfit
@@ -70,7 +71,7 @@ def inspected(content: bytes, model: str) -> Reference:
         raise Unfit(
             OTHER_MODEL, f"it is of another model. Try: tenure-agent reference build --model {model[:MOST_NAME]}"
         )
-    return found
+    return found, text
 
 
 def _inflated(content: bytes) -> str:
@@ -142,12 +143,15 @@ def _check(found: Reference) -> None:
         raise ValueError("columns")
     if not all(map(_is_measured, found.losses)):
         raise ValueError("losses")
-    if not all(isinstance(time, int) for time in found.span) or not 0 <= found.span[0] <= found.span[1] < MOST_TIME:
+    if (
+        not all(isinstance(time, int) for time in found.span)
+        or not -MOST_TIME < found.span[0] <= found.span[1] < MOST_TIME
+    ):
         raise ValueError("times")
     together = found.covariance
     if together is not None and not all(np.isfinite(getattr(together, name)).all() for name in _COVARIANCE):
         raise ValueError("covariance")
-    for part in (found, *(found.of(segment) for segment in found.segments)):
+    for part in chain([found], map(found.of, found.segments)):
         if (
             min(
                 part.summary.counts.min(),

@@ -17,6 +17,7 @@ from tenure_agent.acquisition import configured_file, shipped, take_up
 from tenure_agent.config import Config
 from tenure_agent.ingest import Busy, Ingest
 from tenure_agent.inspection import MALFORMED, TOO_LARGE, Unfit, inspected
+from tenure_agent.memory import give_back
 from tenure_agent.metrics import Metrics
 from tenure_agent.reference import Reference
 from tenure_agent.review import Reviewer
@@ -163,8 +164,8 @@ class Uploads:
     async def _take(self, key: Key, content: bytes) -> pb.ReferenceReply:
         async with self._one_at_a_time:
             try:
-                found = await asyncio.to_thread(_read, key, content)
-                await self._reviewer.replace_reference(lambda: self._replace(key, found))
+                found, text = await asyncio.to_thread(_read, key, content)
+                await self._reviewer.replace_reference(lambda: self._replace(key, found, text))
             except LimitReached as reached:
                 return self._refused(key, Unfit(reached.reason, f"a limit on names is reached ({reached.reason})"))
             except Unfit as unfit:
@@ -173,16 +174,18 @@ class Uploads:
                     while len(self._unfit) > REMEMBERED:
                         self._unfit.popitem(last=False)
                 return self._refused(key, unfit)
+            finally:
+                await asyncio.to_thread(give_back)
         self._metrics.uploads.labels(self._metrics.known(key.model)[0], TAKEN).inc()
         told = {"model": key.model, "version": key.version, "source": found.source}
         logger.info("reference of %(model)s %(version)s: uploaded, %(source)s", told)
         return pb.ReferenceReply(taken=True)
 
-    async def _replace(self, key: Key, found: Reference) -> tuple[Model, int]:
+    async def _replace(self, key: Key, found: Reference, text: str) -> tuple[Model, int]:
         """In the store; whose it is."""
         stored = await self._database.async_read(lambda cursor: self._stored(cursor, key))
         wanted = shipped(found, stored)
-        document = await asyncio.to_thread(wanted.dumps)
+        document = text if wanted is found else await asyncio.to_thread(wanted.dumps)
 
         def store(cursor: Cursor) -> tuple[Model, int]:
             now = self._clock()
@@ -206,7 +209,7 @@ class Uploads:
         return pb.ReferenceReply(refused=unfit.reason, why=str(unfit))
 
 
-def _read(key: Key, content: bytes) -> Reference:
+def _read(key: Key, content: bytes) -> tuple[Reference, str]:
     """
     Raises
     ------

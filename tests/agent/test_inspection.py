@@ -19,7 +19,7 @@ from tenure_agent import inspection
 from tenure_agent.builder import Rows, build_reference
 from tenure_agent.inspection import MALFORMED, MOST_TEXT, NONE_OF_OURS, OTHER_MODEL, TOO_LARGE, Unfit, inspected
 from tenure_agent.losses import LossProfile
-from tenure_agent.reference import FORMAT, Reference
+from tenure_agent.reference import FORMAT
 from tenure_agent.segment_builder import with_segments
 
 ROWS = Rows({("feature", name): values for name, values in columns(3000).items()})
@@ -54,8 +54,8 @@ def column(document: Document, number: int = 0, **changes: Any) -> None:
 
 def test_a_sound_one_is_what_the_file_says(tmp_path: Path) -> None:
     REFERENCE.save(tmp_path / "a.reference")
-    found = inspected((tmp_path / "a.reference").read_bytes(), "fraud")
-    assert found == REFERENCE
+    found, text = inspected((tmp_path / "a.reference").read_bytes(), "fraud")
+    assert (found, text) == (REFERENCE, REFERENCE.dumps())
     assert found.segments
     assert found.covariance is not None
 
@@ -64,7 +64,7 @@ def test_a_sound_one_is_what_the_file_says(tmp_path: Path) -> None:
 def test_small_and_strange_ones_are_sound(values: list[Any], tmp_path: Path) -> None:
     array = texts(values * 50) if isinstance(values[0], str) else np.array(values * 50)
     build_reference("m", "", Rows({("feature", "x"): array})).save(tmp_path / "a.reference")
-    assert inspected((tmp_path / "a.reference").read_bytes(), "m").rows == 100
+    assert inspected((tmp_path / "a.reference").read_bytes(), "m")[0].rows == 100
 
 
 MALFORMED_FILES: dict[str, bytes] = {
@@ -165,9 +165,4 @@ def test_two_hundred_columns_with_segments_are_not_too_large() -> None:
     rows = Rows({("feature", name): array for name, array in values.items()})
     built = with_segments(build_reference("m", "1", rows), rows, ["country"])
     assert len(built.segments) == 2
-    assert inspected(gzip.compress(built.dumps().encode()), "m") == built
-
-
-def test_reading_is_the_same_as_of_a_configured_file(tmp_path: Path) -> None:
-    REFERENCE.save(tmp_path / "a.reference")
-    assert inspected((tmp_path / "a.reference").read_bytes(), "fraud") == Reference.load(tmp_path / "a.reference")
+    assert inspected(gzip.compress(built.dumps().encode()), "m")[0] == built

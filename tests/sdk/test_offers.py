@@ -50,7 +50,10 @@ class Agent(MemoryTransport):
             return pb.ReferenceReply(wanted=0)
         if act.startswith("refuse"):
             return pb.ReferenceReply(refused=act.removeprefix("refuse "), why="so it is")
-        return super().offer(payload, timeout)
+        reply = super().offer(payload, timeout)
+        with self.heard:
+            self.heard.notify_all()
+        return reply
 
     def report(self, payload: bytes, timeout: float) -> pb.ReportReply:
         reply = super().report(payload, timeout)
