@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from uuid import uuid4
 
 from prometheus_client import CollectorRegistry
 
@@ -28,15 +29,17 @@ from tenure_agent.metrics import Metrics
 from tenure_agent.records import MICROS
 from tenure_agent.relay import Relay
 from tenure_agent.relay_answers import RelayAnswers
+from tenure_agent.relay_offers import RelayOffers
 from tenure_agent.retention import JOB, Retention
 from tenure_agent.review import Reviewer
 from tenure_agent.scheduler import EventScheduler, Job, WallScheduler, every
-from tenure_agent.service import Answer, GrpcPort
+from tenure_agent.service import Answer, GrpcPort, Offered
 from tenure_agent.store import Database, StoreLost, decisions, jobs, salvage
 from tenure_agent.store.catalogue import Catalogue
 from tenure_agent.store.damage import files_set_aside
 from tenure_agent.store.producers import Producer
 from tenure_agent.units import in_micros
+from tenure_agent.uploads import Uploads
 
 logger = logging.getLogger(__name__)
 
@@ -104,8 +107,8 @@ class Agent:
                     relays = self._config.upstream.address is not None
                     await self._carry_over(relays)
                     self._catalogue = await self._database.async_read(Catalogue)
-                    verbs = await (self._start_relay() if relays else self._start_review())
-                    await self._open(verbs)
+                    verbs, offered = await (self._start_relay() if relays else self._start_review())
+                    await self._open(verbs, offered)
                     self._parts = self._parts.pop_all()
                     self._ready = True
                     return
@@ -132,7 +135,7 @@ class Agent:
                 await asyncio.to_thread(self._database.replace)
                 await self._begin()
 
-    async def _start_relay(self) -> Mapping[str, Answer]:
+    async def _start_relay(self) -> tuple[Mapping[str, Answer], Offered]:
         """What comes in goes on to the hub, which checks and decides."""
         config, database, parts, metrics = self._config, self._database, self._parts, self.metrics
         backlog = Backlog(database, config.store.max_size)
@@ -140,7 +143,7 @@ class Agent:
         metrics.relay_reports.set_function(lambda: backlog.unsent.reports)
         metrics.relay_bytes.set_function(lambda: backlog.unsent.size)
         metrics.relay_oldest.set_function(lambda: backlog.oldest(self._clock()))
-        relay = Relay(config.upstream, backlog, metrics)
+        relay, session = Relay(config.upstream, backlog, metrics), uuid4().hex
 
         async def committed(_: int, newest: int) -> None:
             backlog.committed()
@@ -156,14 +159,16 @@ class Agent:
             keep=backlog.keep,
             check_room=backlog.check_room,
             directives=lambda: relay.directives,
+            session=lambda: session + relay.session,
         )
         await self._ingest.start()
         parts.push_async_callback(self._ingest.stop)
         relay.start()
         parts.push_async_callback(relay.stop)
-        return RelayAnswers(database, self._ingest, backlog, relay, self._clock, self.addresses).verbs()
+        verbs = RelayAnswers(database, self._ingest, backlog, relay, self._clock, self.addresses).verbs()
+        return verbs, RelayOffers(config.upstream).offer
 
-    async def _start_review(self) -> Mapping[str, Answer]:
+    async def _start_review(self) -> tuple[Mapping[str, Answer], Offered]:
         """What comes in is kept, checked and decided on here."""
         config, database, parts = self._config, self._database, self._parts
         self._scheduled.clear()
@@ -173,10 +178,15 @@ class Agent:
             if config.clock == "event"
             else WallScheduler(self.metrics, last_runs, self._clock)
         )
-        self._ingest = Ingest(database, self._catalogue, self.metrics, self._clock, self._committed)
+        session = uuid4().hex
+        self._ingest = Ingest(
+            database, self._catalogue, self.metrics, self._clock, self._committed, session=lambda: session
+        )
         await self._ingest.start()
         parts.push_async_callback(self._ingest.stop)
         self._reviewer = Reviewer(database, self._catalogue, config, self.metrics, self._clock)
+        uploads = Uploads(database, self._catalogue, self._ingest, self._reviewer, config, self.metrics, self._clock)
+        parts.push_async_callback(uploads.stop)
         self._outbox = None
         if config.control.url is not None and self._secret is not None:
             self._outbox = Outbox(database, config.control.url, self._secret, self.metrics, self._clock)
@@ -205,11 +215,11 @@ class Agent:
         if self._ingest.newest:
             self._scheduler.advance(self._ingest.newest, self._ingest.newest)
         await self._show_outbox()
-        return answers.verbs()
+        return answers.verbs(), uploads.offer
 
-    async def _open(self, verbs: Mapping[str, Answer]) -> None:
+    async def _open(self, verbs: Mapping[str, Answer], offered: Offered) -> None:
         """Let reports and questions in."""
-        grpc = GrpcPort(self._ingest, verbs, self._access)
+        grpc = GrpcPort(self._ingest, verbs, offered, self._access)
         self._parts.push_async_callback(grpc.stop, GRACE)
         await grpc.start(self._listen)
         if self._listen.endswith(":0"):  # a new store is no reason to move

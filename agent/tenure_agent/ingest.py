@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tenure_agent.admission import Admission, Admitted, Keep
 from tenure_agent.metrics import Metrics
@@ -23,6 +24,8 @@ from tenure_agent.wire import Refusal, Report, decode
 from tenure_proto.v1 import monitoring_pb2 as pb
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 QUEUE_BYTES = 64 << 20
 GROUP_BYTES = 16 << 20
@@ -66,8 +69,8 @@ class Ingest:
         Where reports go; None: into the tables that checks read.
     check_room
         Called with the bytes that wait; raises `Busy` where no more should come in.
-    directives
-        What every reply carries.
+    directives, session
+        What every reply carries; see the wire.
     """
 
     def __init__(
@@ -81,12 +84,14 @@ class Ingest:
         keep: Keep | None = None,
         check_room: Callable[[int], None] = lambda _: None,
         directives: Callable[[], Sequence[pb.Directive]] = tuple,
+        session: Callable[[], str] = str,
     ) -> None:
         self._database = database
         self._admission = Admission(catalogue, clock, keep)
         self._relays = keep is not None
         self._check_room = check_room
         self._directives = directives
+        self._session = session
         self._metrics = metrics
         self._committed = committed
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
@@ -156,6 +161,16 @@ class Ingest:
         finally:
             reply.cancel()  # the caller is gone, or it is done
 
+    async def name(self, work: Callable[[Cursor], T]) -> T:
+        """Run what may give names their numbers, in one transaction; where it fails, memory knows what is stored."""
+        try:
+            return await self._database.async_write(work)
+        except Exception:
+            self._admission.distrust()
+            with suppress(Exception):  # else the next group reloads first
+                await self._database.async_write(self._admission.reload)
+            raise
+
     async def room(self) -> None:
         """Wait until the queue is half empty: what is left of it is for those that cannot wait."""
         while self._queued_bytes > QUEUE_BYTES // 2:
@@ -218,7 +233,7 @@ class Ingest:
         self._admission.committed(done)
         for waiting, refused in zip(group, done.refused, strict=True):
             if not waiting.reply.done():
-                waiting.reply.set_result(_reply(waiting.report.seq, refused, self._directives()))
+                waiting.reply.set_result(_reply(waiting.report.seq, refused, self._directives(), self._session()))
         self._count(done)
         await self._committed(done.oldest, self.newest)
 
@@ -265,6 +280,6 @@ def _fail(group: Sequence[_Waiting], told: Exception) -> None:
             waiting.reply.set_exception(told)
 
 
-def _reply(seq: int, refused: Sequence[Refusal], directives: Sequence[pb.Directive]) -> pb.ReportReply:
+def _reply(seq: int, refused: Sequence[Refusal], directives: Sequence[pb.Directive], session: str) -> pb.ReportReply:
     rejections = [pb.Rejection(model=one.model, reason=one.reason, rows=one.rows) for one in refused]
-    return pb.ReportReply(acked_seq=seq, rejections=rejections, directives=directives)
+    return pb.ReportReply(acked_seq=seq, rejections=rejections, directives=directives, session=session)

@@ -38,6 +38,9 @@ class Metrics:
         self.predictions = counter("predictions", "Predictions stored.", *MODEL, "role")
         self.outcomes = counter("outcomes", "Delayed outcomes stored.", "model")
         self.dropped = counter("dropped", "Rows lost, by reason, at the producer or refused here.", "model", "reason")
+        self.uploads = counter(
+            "reference_uploads", "References that monitors uploaded, by what became of them.", "model", "result"
+        )
         self.missed = counter("missed_reports", "Reports passed over: gaps in a producer's sequence.")
         self.late = counter("late_reports", "Reports that came after all, when one after them had come.")
         self.lost_after_ack = counter(

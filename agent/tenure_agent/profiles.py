@@ -1,7 +1,7 @@
 """Reference profiles and running summaries of model versions: found, built, kept up to date.
 
-A version's reference is the one stored, replaced by a configured file where that differs; else it is taken from live
-rows. Summaries over it grow by the rows stored since the last time.
+A version's reference is the one stored, uploaded or taken up before, replaced by a configured file where that differs; else
+it is taken from live rows. Summaries over it grow by the rows stored since the last time.
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ import asyncio
 import datetime as dt
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy.typing as npt
 
 from tenure_agent import losses
-from tenure_agent.acquisition import built, shipped, take_up
+from tenure_agent.acquisition import built, configured_file, shipped, take_up
 from tenure_agent.block_length import block_length, wanted_rows
 from tenure_agent.bundle import Bundle
 from tenure_agent.checks.drift import Settings
@@ -83,11 +82,20 @@ class Profiles:
                 return None
             if fresh:
                 made = self._clock()
-                await self._database.async_write(lambda cursor: take_up(cursor, model, version, reference, made))
+                document = await self._apart(reference.dumps)
+                await self._database.async_write(
+                    lambda cursor: take_up(cursor, model, version, reference, made, document)
+                )
                 of = {"model": model.name, "version": reference.version, "source": reference.source}
                 logger.info("reference of %(model)s %(version)s: %(source)s", of)
             self._known[key] = reference
         return self._known[key]
+
+    def forget(self, model: Model, version: int) -> None:
+        """Its reference was replaced in the store."""
+        everything: Sequence[dict[tuple[int, int], Any]] = (self._known, self._awaited, self._tracks, self._done)
+        for known in everything:
+            known.pop((model.number, version), None)
 
     def awaited(self, model: Model, version: int) -> str:
         """What a version without a reference waits for."""
@@ -97,12 +105,10 @@ class Profiles:
         """A reference that is there, and whether it is new to the store."""
         stored = references.newest(cursor, model.number, version)
         config = self._config.model(model.name)
-        settings, name = config.reference, model.version_name(version)
-        if settings.file is not None and not {"/", "\0"} & set(name):  # the name comes from outside
-            path = Path(settings.file.replace("{version}", name))
-            if path.exists():
-                wanted = shipped(Reference.load(path), stored)
-                return wanted, wanted != stored
+        path = configured_file(config.reference, model.version_name(version))
+        if path is not None:
+            wanted = shipped(Reference.load(path), stored)
+            return wanted, wanted != stored
         return None if stored is None else (stored, False)
 
     async def _gathered(self, model: Model, version: int, now: int) -> Reference | None:
@@ -131,9 +137,8 @@ class Profiles:
         said, true = found.first(PROFILE_ROWS)
         task = self._config.model(model.name).task or losses.task_of(said, true)
         reference = replace(reference, losses=losses.profile_losses(task, said, true))
-        await self._database.async_write(
-            lambda cursor: references.save(cursor, model.number, version, reference, self._clock())
-        )
+        document = await self._apart(reference.dumps)
+        await self._database.async_write(lambda cursor: references.amend(cursor, model.number, version, document))
         self._known[model.number, version] = reference
         return reference
 

@@ -80,6 +80,7 @@ class Relay:
         self._tasks: list[asyncio.Task[None]] = []
         self.connected = False
         self.directives: Sequence[pb.Directive] = ()
+        self.session = ""  # the hub's
 
     def start(self) -> None:
         self._tasks = [
@@ -189,7 +190,7 @@ class Relay:
                 self._acked += 1
                 self._heard = asyncio.get_running_loop().time()
                 self._landed.set()
-                self.directives = tuple(reply.directives)
+                self.directives, self.session = tuple(reply.directives), reply.session
                 self._metrics.relay_forwarded.inc()
                 for one in reply.rejections:
                     model = self._metrics.known(one.model)[0]

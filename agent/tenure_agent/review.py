@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from tenure.errors import TenureError
@@ -115,6 +115,13 @@ class Reviewer:
             finally:
                 if not self._replay:
                     await asyncio.to_thread(give_back)
+
+    async def replace_reference(self, store: Callable[[], Awaitable[tuple[Model, int]]]) -> None:
+        """Have a version's reference replaced in the store, by what tells whose it is, while nothing is reviewed."""
+        async with self._lock:
+            model, version = await store()
+            self.profiles.forget(model, version)
+            self._said.pop((model.number, version), None)
 
     async def _review(self, name: str, now: int) -> Review | None:
         started = asyncio.get_running_loop().time()

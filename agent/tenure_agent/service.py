@@ -21,6 +21,7 @@ from tenure.errors import SettingError, TenureError
 from tenure.transport import MORE, QUEUED
 from tenure_agent.access import Access
 from tenure_agent.ingest import Busy, Ingest
+from tenure_agent.relay_offers import HubAway
 from tenure_agent.store import StoreFull
 from tenure_agent.stream import stored
 from tenure_proto.v1 import monitoring_pb2 as pb
@@ -30,15 +31,17 @@ logger = logging.getLogger(__name__)
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Answer = Callable[[Mapping[str, Any]], Awaitable[Any]]
+Offered = Callable[[pb.ReferenceOffer], Awaitable[pb.ReferenceReply]]
 Option = tuple[str, int]
 SERVICES = ("tenure_proto.v1.Monitoring", "tenure_proto.v1.Operator")
 
 
 class MonitoringService(wire.MonitoringServicer):
-    """Takes reports; errors reach the client as codes, never as texts of ours."""
+    """Takes reports and references; errors reach the client as codes, never as texts of ours."""
 
-    def __init__(self, ingest: Ingest) -> None:
+    def __init__(self, ingest: Ingest, offered: Offered) -> None:
         self._ingest = ingest
+        self._offered = offered
 
     async def Report(self, request: pb.ReportRequest, context: Context) -> pb.ReportReply:  # noqa: N802
         try:
@@ -58,6 +61,15 @@ class MonitoringService(wire.MonitoringServicer):
         except Exception as error:  # noqa: BLE001  # it is logged there
             await _abort(error, context)
 
+    async def OfferReference(self, request: pb.ReferenceOffer, context: Context) -> pb.ReferenceReply:  # noqa: N802
+        try:
+            return await self._offered(request)
+        except HubAway:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the hub is away")
+        except Exception as error:  # noqa: BLE001  # it is logged there
+            await _abort(error, context)
+        raise AssertionError("abort always raises")
+
 
 async def _tell_queued(context: Context) -> None:
     with suppress(Exception):  # who asked is gone
@@ -71,7 +83,7 @@ async def _abort(error: Exception, context: Context) -> None:
     if isinstance(error, StoreFull):
         context.set_trailing_metadata((("retry-after-ms", "1000"),))
         await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "the disk is full")
-    logger.error("a report failed", exc_info=error)
+    logger.error("a call failed", exc_info=error)
     await context.abort(grpc.StatusCode.UNAVAILABLE, "not stored")
 
 
@@ -132,8 +144,8 @@ class GrpcPort:
 
     Parameters
     ----------
-    ingest, answers
-        What reports and questions go to.
+    ingest, answers, offered
+        What reports, questions and references go to.
     access
         Who may.
     limits
@@ -144,12 +156,13 @@ class GrpcPort:
         self,
         ingest: Ingest,
         answers: Mapping[str, Answer],
+        offered: Offered,
         access: Access = Access(),  # noqa: B008  # frozen
         limits: Limits = Limits(),
     ) -> None:
         self._access = access
         self._server = grpc.aio.server(interceptors=access.interceptors, options=limits.options())
-        wire.add_MonitoringServicer_to_server(MonitoringService(ingest), self._server)
+        wire.add_MonitoringServicer_to_server(MonitoringService(ingest, offered), self._server)
         wire.add_OperatorServicer_to_server(OperatorService(answers), self._server)
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

@@ -18,8 +18,7 @@ from tenure.backlog import SHUTDOWN, Parcel, Stats, Unencodable
 from tenure.backoff import Backoff
 from tenure.capture import Capture, model_of, rows_in
 from tenure.errors import TransportError
-from tenure.intake import Intake
-from tenure.pipeline import Pipeline
+from tenure.offering import Offering
 from tenure.producer import Producer, producer_of
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 ADOPT_EVERY = 30.0  # seconds between looks for what dead processes left in the spool
 
 
-class Batcher(Intake):
+class Batcher(Offering):
     """One bounded queue and one sender thread, shared by the monitors of a process that report to one agent.
 
     Parameters
@@ -45,8 +44,7 @@ class Batcher(Intake):
     """
 
     def __init__(self, settings: Settings, connect: Callable[[], Transport], rng: Random | None = None) -> None:
-        super().__init__(settings)
-        self._connect = connect
+        super().__init__(settings, connect)
         self._backoff = Backoff(rng)
         self._reset()
         forking.register(self)
@@ -64,7 +62,6 @@ class Batcher(Intake):
         self._flushing = 0
         self._error: Exception | None = None
         self._stopping = False
-        self._pipeline = Pipeline(self._connect, self._lock, self._settings.deadline)
 
     def wake(self) -> None:
         """Start the sender, or end its sleep."""
@@ -175,6 +172,7 @@ class Batcher(Intake):
             try:
                 self._adopt()
                 self._encode()
+                self._offer()
                 self._failures = 0 if self._send_all() else self._failures + 1
                 if self._failures:
                     self._pause()
@@ -193,8 +191,8 @@ class Batcher(Intake):
             self.asleep = False
             return True
         self._changed.notify_all()
-        self._changed.wait(ADOPT_EVERY if self._settings.spool else None)
-        return bool(self._settings.spool)  # it may be time to look for orphans
+        self._changed.wait(self._nap(ADOPT_EVERY if self._settings.spool else None))
+        return bool(self._settings.spool) or self._nap(None) == 0  # it may be time to look for orphans, or to offer
 
     def _pause(self) -> None:
         """What arrives meanwhile is still encoded, so that memory stays bounded in bytes."""
@@ -280,6 +278,7 @@ class Batcher(Intake):
                 producer.spill()
                 return False
             self._failures = 0  # the agent is back, even where it leaves again before all is sent
+            self._hear(reply.session)
             rejected: Counter[str] = Counter()
             for rejection in reply.rejections:
                 rejected[rejection.model] += rejection.rows

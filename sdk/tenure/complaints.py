@@ -22,6 +22,13 @@ def say(kind: str, text: str, *values: object, trace: bool = False) -> None:
         logging.getLogger("tenure").warning(f"tenure: {text}", *values, exc_info=trace)  # noqa: G004  # ours, no value
 
 
+def tell(text: str, *values: object) -> None:
+    """What is no trouble, and worth knowing."""
+    import logging  # noqa: PLC0415
+
+    logging.getLogger("tenure").info(f"tenure: {text}", *values)  # noqa: G004  # ours, no value
+
+
 def note(text: str, *values: object) -> None:
     """For who debugs; nobody does where `logging` was never imported."""
     logging = sys.modules.get("logging")

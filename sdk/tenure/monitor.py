@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 import time as wall
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
@@ -52,6 +53,9 @@ class Monitor:
         Features to send, and not to send; a name stands for what is nested in it too.
     redact
         Feature → ``hash`` (keyed), ``bucket`` (numbers to one significant digit, texts to one of 64) or ``drop``.
+    reference
+        A file that ``tenure-agent reference build`` has written, of what this version was judged fit on. It goes to the
+        agent with the first report, unless one with its hash is there; the sender reads it, never the host's thread.
 
     Notes
     -----
@@ -71,6 +75,7 @@ class Monitor:
         include: Iterable[str] | None = None,
         exclude: Iterable[str] = (),
         redact: Mapping[str, str] | None = None,
+        reference: str | os.PathLike[str] | None = None,
     ) -> None:
         if not model or not isinstance(model, str):
             raise SettingError("model", model, 'the model\'s name, such as Monitor("fraud_detector")')
@@ -87,6 +92,10 @@ class Monitor:
         self._clock = clock
         self._screen = Screen.of(settings, sample, include, exclude, redact)
         self._stream = Stream(self.model, self.version, screen=self._screen, source=self._batcher)
+        if reference is not None and not settings.disabled:
+            if not isinstance(path := getattr(reference, "__fspath__", lambda: reference)(), str):
+                raise SettingError("reference", reference, "a path, as text or pathlib.Path")
+            self._batcher.offer(self.model, wire_text(self.version), path)
 
     @overload
     def watch(self, function: Callable[P, R]) -> Callable[P, R]: ...

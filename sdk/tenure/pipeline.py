@@ -43,6 +43,16 @@ class Pipeline:
         self._transport: Transport | None = None
         self._flights: deque[Flight] = deque()
 
+    def connected(self) -> bool:
+        """Whether there is a transport; it may have failed meanwhile."""
+        return self._transport is not None
+
+    def transport(self) -> Transport:
+        """The one that reports go by."""
+        if self._transport is None:
+            self._transport = self._connect()
+        return self._transport
+
     def fill(self, producer: Producer) -> None:
         """Send what may be on its way at a time. No report overtakes another, or leaves while it may still grow.
 
@@ -67,14 +77,13 @@ class Pipeline:
                 return False  # all is on its way, or was given up meanwhile
             seq, parcel = backlog.numbered(ahead)
             acked, dropped, losses = backlog.acked_seq, dict(account.dropped), account.losses
-        if self._transport is None:
-            self._transport = self._connect()
+        transport = self.transport()
         payload = report.envelope(producer.name, seq, acked, dropped) + parcel.body
         timeout = self._deadline * (ahead + 1)  # those ahead may take theirs
         if whole and producer.most_sent > 1:
-            sent = self._transport.send(payload, timeout)
+            sent = transport.send(payload, timeout)
         else:  # none may follow before its ack
-            sent = Answered(self._transport.report(payload, timeout))
+            sent = Answered(transport.report(payload, timeout))
         self._flights.append(Flight(seq, losses, sent))
         return True
 
@@ -106,9 +115,7 @@ class Pipeline:
         flights, self._flights = self._flights, deque()
         if transport is not None:
             transport.close()
-        for (
-            flight
-        ) in flights:  # each ended by the close: gRPC frees a call whose end was seen, and no child inherits it
+        for flight in flights:  # ended by the close: gRPC frees a call whose end was seen, and no child inherits it
             with suppress(Exception):
                 flight.sent.reply()
 

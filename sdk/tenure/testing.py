@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from hashlib import sha256
 from typing import Any
 
 from tenure.capture import ROLES
@@ -12,7 +13,7 @@ from tenure_proto.v1 import monitoring_pb2 as pb
 
 
 class MemoryTransport:
-    """Takes reports like an agent does and keeps what they held.
+    """Takes reports and references like an agent does and keeps what they held.
 
     >>> import tenure
     >>> transport = MemoryTransport()
@@ -27,6 +28,8 @@ class MemoryTransport:
 
     def __init__(self) -> None:
         self.reports: list[pb.ReportRequest] = []
+        self.references: dict[tuple[str, str], bytes] = {}  # (model, version) → the file that was uploaded
+        self._parts: dict[tuple[str, str, bytes], bytes] = {}
         self.available = True
         self._lock = threading.Lock()
         self._acked: dict[str, int] = {}
@@ -46,6 +49,25 @@ class MemoryTransport:
             return Answered(self.report(payload, timeout))
         except TransportError as error:
             return Answered(error)
+
+    def offer(self, payload: bytes, timeout: float) -> pb.ReferenceReply:
+        if not self.available:
+            raise TransportError(f"the agent is away; waited up to {timeout} s")
+        offer = pb.ReferenceOffer.FromString(payload)
+        version, key = (offer.model, offer.version), (offer.model, offer.version, offer.sha256)
+        with self._lock:
+            if sha256(self.references.get(version, b"")).digest() == offer.sha256:
+                return pb.ReferenceReply(taken=True)
+            held = self._parts.get(key, b"")
+            if offer.offset == len(held):
+                held = self._parts[key] = held + offer.content
+            if len(held) < offer.size:
+                return pb.ReferenceReply(wanted=len(held))
+            del self._parts[key]
+            if sha256(held).digest() != offer.sha256:
+                return pb.ReferenceReply(refused="damaged", why="what came has another hash")
+            self.references[version] = held
+        return pb.ReferenceReply(taken=True)
 
     def close(self) -> None:
         """Nothing to close: what was taken stays readable."""

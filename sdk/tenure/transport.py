@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tenure.errors import TransportError
 
 if TYPE_CHECKING:
-    from tenure_proto.v1.monitoring_pb2 import ReportReply
+    from tenure_proto.v1.monitoring_pb2 import ReferenceReply, ReportReply
 
 REPORT = "/tenure_proto.v1.Monitoring/Report"
 STREAM = "/tenure_proto.v1.Monitoring/StreamReports"
 MORE, QUEUED = "tenure-more", "tenure-queued"  # metadata: a call that asks to hear it, and one that has its turn
+OFFER = "/tenure_proto.v1.Monitoring/OfferReference"
 ASK = "/tenure_proto.v1.Operator/Ask"
+OLDER = "it is too old to take one. Try: a newer agent, or models.*.reference.file in its configuration"
 Metadata = tuple[tuple[str, str], ...] | None
 LOCAL = ("unix:", "127.0.0.1:", "localhost:", "[::1]:")
 CHANNEL_OPTIONS = (
@@ -61,6 +63,15 @@ class Transport(Protocol):
 
     def send(self, payload: bytes, timeout: float) -> Sent:
         """The same without waiting for the ack: others may follow."""
+
+    def offer(self, payload: bytes, timeout: float) -> ReferenceReply:
+        """Offer a reference, or send a part of it; see `report`.
+
+        Parameters
+        ----------
+        payload
+            An encoded ``ReferenceOffer``.
+        """
 
     def close(self) -> None:
         """End the connection, and any call on its way. May be called from another thread, and twice."""
@@ -106,6 +117,19 @@ class GrpcTransport:
         except self._errors as error:
             raise self._failure(error) from None
         return _GrpcSent(sent, self._failure)
+
+    def offer(self, payload: bytes, timeout: float) -> ReferenceReply:
+        from tenure_proto.v1.monitoring_pb2 import ReferenceReply  # noqa: PLC0415  # see above
+
+        channel, _, _, metadata = self._opened()
+        try:
+            call = channel.unary_unary(OFFER, request_serializer=None, response_deserializer=ReferenceReply.FromString)
+            reply: ReferenceReply = call(payload, timeout=timeout, metadata=metadata)
+        except self._errors as error:
+            if hasattr(error, "code") and error.code().name == "UNIMPLEMENTED":
+                return ReferenceReply(refused="unknown", why=OLDER)
+            raise self._failure(error) from None
+        return reply
 
     def _failure(self, error: Exception) -> TransportError:
         return TransportError(f"{self.address}: {error.code().name if hasattr(error, 'code') else 'CLOSED'}")

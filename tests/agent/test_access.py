@@ -16,7 +16,7 @@ from tenure.errors import SettingError
 from tenure_agent.access import Guard, Renewed, file_faults, open_access, read_certificates, read_token
 from tenure_agent.config import AccessConfig
 from tenure_agent.ingest import Ingest
-from tenure_agent.service import GrpcPort
+from tenure_agent.service import GrpcPort, Offered
 from tenure_proto.v1 import monitoring_pb2 as pb
 from tenure_proto.v1 import monitoring_pb2_grpc as wire
 
@@ -140,7 +140,7 @@ def test_only_who_shows_the_token_is_answered(tmp_path: Path) -> None:
     access = open_access(AccessConfig(token_file=path), lambda: turned_away.append(None))
 
     async def story() -> None:
-        port = GrpcPort(cast("Ingest", None), {"echo": echo}, access)
+        port = GrpcPort(cast("Ingest", None), {"echo": echo}, cast("Offered", None), access)
         await port.start(f"unix:{tmp_path}/agent.sock")
         async with asyncio.timeout(60), grpc.aio.insecure_channel(port.address) as channel:
 
@@ -169,7 +169,7 @@ def test_the_socket_is_for_whom_the_mode_says(tmp_path: Path, mode: str, directo
     modes: list[int] = []
 
     async def story() -> None:
-        port = GrpcPort(cast("Ingest", None), {}, access)
+        port = GrpcPort(cast("Ingest", None), {}, cast("Offered", None), access)
         await port.start(f"unix:{path}")
         modes.extend(found.stat().st_mode & 0o777 for found in (path, path.parent))
         await port.stop(0)
@@ -185,7 +185,7 @@ def test_the_socket_is_for_whom_the_mode_says(tmp_path: Path, mode: str, directo
 
 def test_a_directory_where_everybody_may_write_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def story(folder: Path) -> None:
-        port = GrpcPort(cast("Ingest", None), {})
+        port = GrpcPort(cast("Ingest", None), {}, cast("Offered", None))
         await port.start(f"unix:{folder}/agent.sock")
         await port.stop(0)
 

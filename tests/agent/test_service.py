@@ -61,6 +61,10 @@ async def refuse(_: Mapping[str, Any]) -> Any:
     raise TenureError("model: 'x' is unknown. Try: fraud")
 
 
+async def take(_: pb.ReferenceOffer) -> pb.ReferenceReply:
+    return pb.ReferenceReply(taken=True)
+
+
 async def refuse_setting(_: Mapping[str, Any]) -> Any:
     raise SettingError("role", "boss", "champion")
 
@@ -94,7 +98,7 @@ class Client:
 @asynccontextmanager
 async def serving(listen: str) -> AsyncIterator[Client]:
     ingest = FakeIngest()
-    port = GrpcPort(cast("Ingest", ingest), ANSWERS)
+    port = GrpcPort(cast("Ingest", ingest), ANSWERS, take)
     await port.start(listen)
     options = (("grpc.max_send_message_length", -1),)
     async with grpc.aio.insecure_channel(port.address, options=options) as channel:
@@ -245,7 +249,7 @@ def test_health(play: Play) -> None:
 
 def start_and_stop(listen: str, then: Callable[[GrpcPort], None] = lambda _: None) -> None:
     async def run() -> None:
-        port = GrpcPort(cast("Ingest", FakeIngest()), ANSWERS)
+        port = GrpcPort(cast("Ingest", FakeIngest()), ANSWERS, take)
         await port.start(listen)
         then(port)
         await port.stop(0)

@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from tenure_agent.ingest import Ingest, Lane
-from tenure_agent.service import GrpcPort, Limits
+from tenure_agent.service import GrpcPort, Limits, Offered
 from tenure_proto.v1 import monitoring_pb2 as pb
 from tenure_proto.v1 import monitoring_pb2_grpc as wire
 
@@ -36,7 +36,7 @@ class FakeIngest:
 
 @asynccontextmanager
 async def serving(limits: Limits) -> AsyncIterator[GrpcPort]:
-    port = GrpcPort(cast("Ingest", FakeIngest()), {}, limits=limits)
+    port = GrpcPort(cast("Ingest", FakeIngest()), {}, cast("Offered", None), limits=limits)
     await port.start("127.0.0.1:0")
     async with asyncio.timeout(DEADLINE):
         yield port

@@ -51,7 +51,7 @@ def fill(cursor: Cursor, rows: int = 200_000) -> None:
         f"INSERT INTO rows_1 (batch, time, version, role, id, n1) SELECT 1, range, 1, 0, md5(range || ''), random() "
         f"FROM range({rows})"
     )
-    references.save(cursor, 1, 1, REFERENCE, 1)
+    references.save(cursor, 1, 1, REFERENCE, 1, uploaded="5a")
     decisions.save(cursor, 1, 1, DECISION, 1, decisions.PENDING)
     verdict = Verdict("fraud", "1", "drift", Level.WARNING, "it moved", Window(0, 60), 500)
     verdicts.append(cursor, 1, 1, [(verdict, Level.WARNING)])
@@ -113,6 +113,7 @@ def test_what_can_be_read_is_taken_over(
     assert (model.versions, model.columns["feature", "x"].kinds) == ({"1": 1}, {"NUMBER", "TEXT"})
     assert database.read(lambda cursor: predictions.stored_counts(cursor, model)).result() == []
     assert database.read(lambda cursor: references.newest(cursor, 1, 1)).result() == REFERENCE
+    assert database.read(lambda cursor: references.uploaded(cursor, 1, 1)).result() == "5a"
     [letter] = database.read(lambda cursor: decisions.due(cursor, 10, DAY)).result()
     assert (letter.decision, letter.state) == (DECISION, decisions.PENDING)
     assert [one["reason"] for one in database.read(verdicts.newest).result()] == ["it moved"]

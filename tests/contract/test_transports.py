@@ -6,9 +6,12 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
 from uuid import uuid4
 
 import grpc
+import numpy as np
 import pytest
 
 from tenure import Monitor, Settings, Stats, TransportError
@@ -17,6 +20,7 @@ from tenure.capture import Capture, Row, Stream, Truth
 from tenure.report import encode
 from tenure.testing import MemoryTransport
 from tenure.transport import GrpcTransport, Sent, Transport
+from tenure_agent.builder import Rows, build_reference
 from tenure_proto.v1 import monitoring_pb2 as pb
 from tenure_proto.v1 import monitoring_pb2_grpc as wire
 
@@ -126,6 +130,42 @@ def test_news_without_rows_are_acked(place: Place, model: str, producer: str) ->
     assert place.stored(model) == (0, 0)
 
 
+@pytest.fixture
+def shipped(tmp_path: Path, model: str) -> Path:
+    """A reference of the test's model."""
+    path = tmp_path / "a.reference"
+    build_reference(model, "1", Rows({("feature", "x"): np.arange(200.0)})).save(path)
+    return path
+
+
+def test_a_reference_is_asked_for_sent_in_parts_and_known_then(place: Place, model: str, shipped: Path) -> None:
+    content = shipped.read_bytes()
+
+    def offer(start: int = 0, end: int = 0, version: str = "1") -> pb.ReferenceReply:
+        made = pb.ReferenceOffer(model=model, version=version, sha256=sha256(content).digest(), size=len(content))
+        made.offset, made.content = start, content[start:end]
+        return place.transport.offer(made.SerializeToString(), DEADLINE)
+
+    assert [offer(*span).wanted for span in ((), (0, 100), (0, 100), (300, 400), ())] == [0, 100, 100, 100, 100]
+    reply = offer(100, len(content))
+    while not reply.taken:
+        assert (reply.refused, reply.wanted) == ("", len(content))
+        reply = offer()
+    assert (offer().taken, offer(0, 100).taken) == (True, True)
+    assert not offer(version="2").taken
+
+
+def test_a_monitor_with_a_reference_has_it_taken(place: Place, model: str, shipped: Path) -> None:
+    settings = Settings(flush_interval=0.001, deadline=DEADLINE)
+    with Monitor(model, settings=settings, transport=KeptOpen(place.transport), reference=shipped) as monitor:
+        monitor.record({"x": 1.0}, 0.5)
+        assert monitor.flush(DEADLINE)
+    content = shipped.read_bytes()
+    asked = pb.ReferenceOffer(model=model, version="1", sha256=sha256(content).digest(), size=len(content))
+    assert place.transport.offer(asked.SerializeToString(), DEADLINE).taken
+    assert place.stored(model) == (1, 0)
+
+
 def test_away_is_an_error_and_a_resend_is_stored_once(place: Place, model: str, producer: str) -> None:
     payload = report(producer, 1, rows(model, 3))
     place.leave()
@@ -171,6 +211,9 @@ class KeptOpen:
 
     def send(self, payload: bytes, timeout: float) -> Sent:
         return self._transport.send(payload, timeout)
+
+    def offer(self, payload: bytes, timeout: float) -> pb.ReferenceReply:
+        return self._transport.offer(payload, timeout)
 
     def close(self) -> None:
         """Stay open."""

@@ -58,14 +58,19 @@ def test_python_blocks_run_in_one_go_with_no_agent_at_all(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
 
 
-def test_python_blocks_report_what_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    transport = MemoryTransport()
+def test_python_blocks_report_what_they_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fraud-3.2.1.reference").write_bytes(b"what it was judged fit on")
+    transport, scope = MemoryTransport(), dict[str, Any]()
     original = tenure.Monitor
     monkeypatch.setattr(tenure, "Monitor", lambda *args, **kw: original(*args, **kw, transport=transport))
-    exec(compile("\n".join(_blocks("python")), "README.md", "exec"), {})
+    exec(compile("\n".join(_blocks("python")), "README.md", "exec"), scope)
     [row] = transport.predictions("fraud_detector")
     assert (row["id"], row["version"], row["outputs"]) == ("A17", "3.2.1", {"prediction": 0.1})
     assert [truth["label"] for truth in transport.outcomes("fraud_detector")] == [0]
+    scope["shipped"].record({"amount": 1.0}, 0.1)
+    assert scope["shipped"].close(60)
+    assert transport.references == {("fraud_detector", "3.2.1"): b"what it was judged fit on"}
 
 
 def test_console_blocks_are_commands_that_exist() -> None:

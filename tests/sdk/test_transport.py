@@ -195,6 +195,20 @@ def test_a_new_agent_at_the_old_address(agent: Agent, serve: Serve, connect: Con
     assert len(agent.requests) == 1
 
 
+def test_an_agent_that_takes_no_references_says_so_for_good(connect: Connect, address: str) -> None:
+    transport = connect(address)
+    reply = transport.offer(b"", DEADLINE)
+
+    assert (reply.taken, reply.refused) == (False, "unknown")
+    assert "too old" in reply.why
+    assert transport.report(report(1), DEADLINE).acked_seq == 1
+
+
+def test_nobody_there_to_be_offered_anything(connect: Connect, tmp_path: Path) -> None:
+    with pytest.raises(TransportError, match="UNAVAILABLE"):
+        connect(f"unix:{tmp_path}/nobody.sock").offer(b"", timeout=2)
+
+
 def test_proxies_of_the_environment_are_not_for_us(
     connect: Connect, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:

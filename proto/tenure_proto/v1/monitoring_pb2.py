@@ -24,43 +24,47 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n tenure_proto/v1/monitoring.proto\x12\x0ftenure_proto.v1\"\xee\x01\n\rReportRequest\x12\x13\n\x0bproducer_id\x18\x01 \x01(\t\x12\x0b\n\x03seq\x18\x02 \x01(\x04\x12\'\n\x07\x62\x61tches\x18\x03 \x03(\x0b\x32\x16.tenure_proto.v1.Batch\x12+\n\x08outcomes\x18\x04 \x03(\x0b\x32\x19.tenure_proto.v1.Outcomes\x12%\n\x06losses\x18\x05 \x03(\x0b\x32\x15.tenure_proto.v1.Loss\x12\x11\n\tacked_seq\x18\x06 \x01(\x04\x12+\n\x07refused\x18\x07 \x03(\x0b\x32\x1a.tenure_proto.v1.Rejection\"\x80\x01\n\x0bReportReply\x12\x11\n\tacked_seq\x18\x01 \x01(\x04\x12.\n\nrejections\x18\x02 \x03(\x0b\x32\x1a.tenure_proto.v1.Rejection\x12.\n\ndirectives\x18\x03 \x03(\x0b\x32\x1a.tenure_proto.v1.Directive\"K\n\tDirective\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x10\n\x08\x61rgument\x18\x04 \x01(\t\"\x9f\x02\n\x05\x42\x61tch\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12#\n\x04role\x18\x03 \x01(\x0e\x32\x15.tenure_proto.v1.Role\x12\x0c\n\x04rows\x18\x04 \x01(\r\x12\r\n\x05times\x18\x05 \x01(\x0c\x12!\n\x03ids\x18\x06 \x01(\x0b\x32\x14.tenure_proto.v1.Ids\x12)\n\x08\x66\x65\x61tures\x18\x07 \x03(\x0b\x32\x17.tenure_proto.v1.Column\x12(\n\x07outputs\x18\x08 \x03(\x0b\x32\x17.tenure_proto.v1.Column\x12\x11\n\tlatencies\x18\t \x01(\x0c\x12)\n\x06\x65rrors\x18\n \x03(\x0b\x32\x19.tenure_proto.v1.ErrorRow\"6\n\x03Ids\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x10\n\x08\x63ounters\x18\x02 \x01(\x0c\x12\r\n\x05texts\x18\x03 \x03(\t\"|\n\x06\x43olumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x04kind\x18\x02 \x01(\x0e\x32\x15.tenure_proto.v1.Kind\x12\x0f\n\x07numbers\x18\x03 \x01(\x0c\x12\r\n\x05texts\x18\x04 \x03(\t\x12\r\n\x05\x63odes\x18\x05 \x01(\x0c\x12\x10\n\x08validity\x18\x06 \x01(\x0c\"%\n\x08\x45rrorRow\x12\x0b\n\x03row\x18\x01 \x01(\r\x12\x0c\n\x04type\x18\x02 \x01(\t\"\x87\x01\n\x08Outcomes\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0b\n\x03ids\x18\x02 \x03(\t\x12\r\n\x05times\x18\x03 \x01(\x0c\x12\'\n\x06labels\x18\x04 \x01(\x0b\x32\x17.tenure_proto.v1.Column\x12\'\n\x06values\x18\x05 \x01(\x0b\x32\x17.tenure_proto.v1.Column\"3\n\x04Loss\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0c\n\x04rows\x18\x03 \x01(\x04\"8\n\tRejection\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0c\n\x04rows\x18\x03 \x01(\x04\"-\n\nAskRequest\x12\x0c\n\x04verb\x18\x01 \x01(\t\x12\x11\n\targuments\x18\x02 \x01(\t\"\x1a\n\x08\x41skReply\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\t*0\n\x04Role\x12\x0c\n\x08\x43HAMPION\x10\x00\x12\x0e\n\nCHALLENGER\x10\x01\x12\n\n\x06SHADOW\x10\x02*7\n\x04Kind\x12\n\n\x06NUMBER\x10\x00\x12\x0b\n\x07\x42OOLEAN\x10\x01\x12\x0c\n\x08\x44\x41TETIME\x10\x02\x12\x08\n\x04TEXT\x10\x03\x32\xa7\x01\n\nMonitoring\x12\x46\n\x06Report\x12\x1e.tenure_proto.v1.ReportRequest\x1a\x1c.tenure_proto.v1.ReportReply\x12Q\n\rStreamReports\x12\x1e.tenure_proto.v1.ReportRequest\x1a\x1c.tenure_proto.v1.ReportReply(\x01\x30\x01\x32I\n\x08Operator\x12=\n\x03\x41sk\x12\x1b.tenure_proto.v1.AskRequest\x1a\x19.tenure_proto.v1.AskReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n tenure_proto/v1/monitoring.proto\x12\x0ftenure_proto.v1\"\xee\x01\n\rReportRequest\x12\x13\n\x0bproducer_id\x18\x01 \x01(\t\x12\x0b\n\x03seq\x18\x02 \x01(\x04\x12\'\n\x07\x62\x61tches\x18\x03 \x03(\x0b\x32\x16.tenure_proto.v1.Batch\x12+\n\x08outcomes\x18\x04 \x03(\x0b\x32\x19.tenure_proto.v1.Outcomes\x12%\n\x06losses\x18\x05 \x03(\x0b\x32\x15.tenure_proto.v1.Loss\x12\x11\n\tacked_seq\x18\x06 \x01(\x04\x12+\n\x07refused\x18\x07 \x03(\x0b\x32\x1a.tenure_proto.v1.Rejection\"\x91\x01\n\x0bReportReply\x12\x11\n\tacked_seq\x18\x01 \x01(\x04\x12.\n\nrejections\x18\x02 \x03(\x0b\x32\x1a.tenure_proto.v1.Rejection\x12.\n\ndirectives\x18\x03 \x03(\x0b\x32\x1a.tenure_proto.v1.Directive\x12\x0f\n\x07session\x18\x04 \x01(\t\"K\n\tDirective\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x10\n\x08\x61rgument\x18\x04 \x01(\t\"\x9f\x02\n\x05\x42\x61tch\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12#\n\x04role\x18\x03 \x01(\x0e\x32\x15.tenure_proto.v1.Role\x12\x0c\n\x04rows\x18\x04 \x01(\r\x12\r\n\x05times\x18\x05 \x01(\x0c\x12!\n\x03ids\x18\x06 \x01(\x0b\x32\x14.tenure_proto.v1.Ids\x12)\n\x08\x66\x65\x61tures\x18\x07 \x03(\x0b\x32\x17.tenure_proto.v1.Column\x12(\n\x07outputs\x18\x08 \x03(\x0b\x32\x17.tenure_proto.v1.Column\x12\x11\n\tlatencies\x18\t \x01(\x0c\x12)\n\x06\x65rrors\x18\n \x03(\x0b\x32\x19.tenure_proto.v1.ErrorRow\"6\n\x03Ids\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x10\n\x08\x63ounters\x18\x02 \x01(\x0c\x12\r\n\x05texts\x18\x03 \x03(\t\"|\n\x06\x43olumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x04kind\x18\x02 \x01(\x0e\x32\x15.tenure_proto.v1.Kind\x12\x0f\n\x07numbers\x18\x03 \x01(\x0c\x12\r\n\x05texts\x18\x04 \x03(\t\x12\r\n\x05\x63odes\x18\x05 \x01(\x0c\x12\x10\n\x08validity\x18\x06 \x01(\x0c\"%\n\x08\x45rrorRow\x12\x0b\n\x03row\x18\x01 \x01(\r\x12\x0c\n\x04type\x18\x02 \x01(\t\"\x87\x01\n\x08Outcomes\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0b\n\x03ids\x18\x02 \x03(\t\x12\r\n\x05times\x18\x03 \x01(\x0c\x12\'\n\x06labels\x18\x04 \x01(\x0b\x32\x17.tenure_proto.v1.Column\x12\'\n\x06values\x18\x05 \x01(\x0b\x32\x17.tenure_proto.v1.Column\"3\n\x04Loss\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0c\n\x04rows\x18\x03 \x01(\x04\"8\n\tRejection\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0c\n\x04rows\x18\x03 \x01(\x04\"o\n\x0eReferenceOffer\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\x12\x0c\n\x04size\x18\x04 \x01(\x04\x12\x0e\n\x06offset\x18\x05 \x01(\x04\x12\x0f\n\x07\x63ontent\x18\x06 \x01(\x0c\"M\n\x0eReferenceReply\x12\r\n\x05taken\x18\x01 \x01(\x08\x12\x0f\n\x07refused\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\t\x12\x0e\n\x06wanted\x18\x04 \x01(\x04\"-\n\nAskRequest\x12\x0c\n\x04verb\x18\x01 \x01(\t\x12\x11\n\targuments\x18\x02 \x01(\t\"\x1a\n\x08\x41skReply\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\t*0\n\x04Role\x12\x0c\n\x08\x43HAMPION\x10\x00\x12\x0e\n\nCHALLENGER\x10\x01\x12\n\n\x06SHADOW\x10\x02*7\n\x04Kind\x12\n\n\x06NUMBER\x10\x00\x12\x0b\n\x07\x42OOLEAN\x10\x01\x12\x0c\n\x08\x44\x41TETIME\x10\x02\x12\x08\n\x04TEXT\x10\x03\x32\xfb\x01\n\nMonitoring\x12\x46\n\x06Report\x12\x1e.tenure_proto.v1.ReportRequest\x1a\x1c.tenure_proto.v1.ReportReply\x12Q\n\rStreamReports\x12\x1e.tenure_proto.v1.ReportRequest\x1a\x1c.tenure_proto.v1.ReportReply(\x01\x30\x01\x12R\n\x0eOfferReference\x12\x1f.tenure_proto.v1.ReferenceOffer\x1a\x1f.tenure_proto.v1.ReferenceReply2I\n\x08Operator\x12=\n\x03\x41sk\x12\x1b.tenure_proto.v1.AskRequest\x1a\x19.tenure_proto.v1.AskReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tenure_proto.v1.monitoring_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=1337
-  _globals['_ROLE']._serialized_end=1385
-  _globals['_KIND']._serialized_start=1387
-  _globals['_KIND']._serialized_end=1442
+  _globals['_ROLE']._serialized_start=1546
+  _globals['_ROLE']._serialized_end=1594
+  _globals['_KIND']._serialized_start=1596
+  _globals['_KIND']._serialized_end=1651
   _globals['_REPORTREQUEST']._serialized_start=54
   _globals['_REPORTREQUEST']._serialized_end=292
   _globals['_REPORTREPLY']._serialized_start=295
-  _globals['_REPORTREPLY']._serialized_end=423
-  _globals['_DIRECTIVE']._serialized_start=425
-  _globals['_DIRECTIVE']._serialized_end=500
-  _globals['_BATCH']._serialized_start=503
-  _globals['_BATCH']._serialized_end=790
-  _globals['_IDS']._serialized_start=792
-  _globals['_IDS']._serialized_end=846
-  _globals['_COLUMN']._serialized_start=848
-  _globals['_COLUMN']._serialized_end=972
-  _globals['_ERRORROW']._serialized_start=974
-  _globals['_ERRORROW']._serialized_end=1011
-  _globals['_OUTCOMES']._serialized_start=1014
-  _globals['_OUTCOMES']._serialized_end=1149
-  _globals['_LOSS']._serialized_start=1151
-  _globals['_LOSS']._serialized_end=1202
-  _globals['_REJECTION']._serialized_start=1204
-  _globals['_REJECTION']._serialized_end=1260
-  _globals['_ASKREQUEST']._serialized_start=1262
-  _globals['_ASKREQUEST']._serialized_end=1307
-  _globals['_ASKREPLY']._serialized_start=1309
-  _globals['_ASKREPLY']._serialized_end=1335
-  _globals['_MONITORING']._serialized_start=1445
-  _globals['_MONITORING']._serialized_end=1612
-  _globals['_OPERATOR']._serialized_start=1614
-  _globals['_OPERATOR']._serialized_end=1687
+  _globals['_REPORTREPLY']._serialized_end=440
+  _globals['_DIRECTIVE']._serialized_start=442
+  _globals['_DIRECTIVE']._serialized_end=517
+  _globals['_BATCH']._serialized_start=520
+  _globals['_BATCH']._serialized_end=807
+  _globals['_IDS']._serialized_start=809
+  _globals['_IDS']._serialized_end=863
+  _globals['_COLUMN']._serialized_start=865
+  _globals['_COLUMN']._serialized_end=989
+  _globals['_ERRORROW']._serialized_start=991
+  _globals['_ERRORROW']._serialized_end=1028
+  _globals['_OUTCOMES']._serialized_start=1031
+  _globals['_OUTCOMES']._serialized_end=1166
+  _globals['_LOSS']._serialized_start=1168
+  _globals['_LOSS']._serialized_end=1219
+  _globals['_REJECTION']._serialized_start=1221
+  _globals['_REJECTION']._serialized_end=1277
+  _globals['_REFERENCEOFFER']._serialized_start=1279
+  _globals['_REFERENCEOFFER']._serialized_end=1390
+  _globals['_REFERENCEREPLY']._serialized_start=1392
+  _globals['_REFERENCEREPLY']._serialized_end=1469
+  _globals['_ASKREQUEST']._serialized_start=1471
+  _globals['_ASKREQUEST']._serialized_end=1516
+  _globals['_ASKREPLY']._serialized_start=1518
+  _globals['_ASKREPLY']._serialized_end=1544
+  _globals['_MONITORING']._serialized_start=1654
+  _globals['_MONITORING']._serialized_end=1905
+  _globals['_OPERATOR']._serialized_start=1907
+  _globals['_OPERATOR']._serialized_end=1980
 # @@protoc_insertion_point(module_scope)

@@ -46,14 +46,16 @@ class ReportRequest(_message.Message):
     def __init__(self, producer_id: _Optional[str] = ..., seq: _Optional[int] = ..., batches: _Optional[_Iterable[_Union[Batch, _Mapping]]] = ..., outcomes: _Optional[_Iterable[_Union[Outcomes, _Mapping]]] = ..., losses: _Optional[_Iterable[_Union[Loss, _Mapping]]] = ..., acked_seq: _Optional[int] = ..., refused: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ...) -> None: ...
 
 class ReportReply(_message.Message):
-    __slots__ = ("acked_seq", "rejections", "directives")
+    __slots__ = ("acked_seq", "rejections", "directives", "session")
     ACKED_SEQ_FIELD_NUMBER: _ClassVar[int]
     REJECTIONS_FIELD_NUMBER: _ClassVar[int]
     DIRECTIVES_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
     acked_seq: int
     rejections: _containers.RepeatedCompositeFieldContainer[Rejection]
     directives: _containers.RepeatedCompositeFieldContainer[Directive]
-    def __init__(self, acked_seq: _Optional[int] = ..., rejections: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ..., directives: _Optional[_Iterable[_Union[Directive, _Mapping]]] = ...) -> None: ...
+    session: str
+    def __init__(self, acked_seq: _Optional[int] = ..., rejections: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ..., directives: _Optional[_Iterable[_Union[Directive, _Mapping]]] = ..., session: _Optional[str] = ...) -> None: ...
 
 class Directive(_message.Message):
     __slots__ = ("model", "version", "kind", "argument")
@@ -158,6 +160,34 @@ class Rejection(_message.Message):
     reason: str
     rows: int
     def __init__(self, model: _Optional[str] = ..., reason: _Optional[str] = ..., rows: _Optional[int] = ...) -> None: ...
+
+class ReferenceOffer(_message.Message):
+    __slots__ = ("model", "version", "sha256", "size", "offset", "content")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    sha256: bytes
+    size: int
+    offset: int
+    content: bytes
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., sha256: _Optional[bytes] = ..., size: _Optional[int] = ..., offset: _Optional[int] = ..., content: _Optional[bytes] = ...) -> None: ...
+
+class ReferenceReply(_message.Message):
+    __slots__ = ("taken", "refused", "why", "wanted")
+    TAKEN_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    WANTED_FIELD_NUMBER: _ClassVar[int]
+    taken: bool
+    refused: str
+    why: str
+    wanted: int
+    def __init__(self, taken: bool = ..., refused: _Optional[str] = ..., why: _Optional[str] = ..., wanted: _Optional[int] = ...) -> None: ...
 
 class AskRequest(_message.Message):
     __slots__ = ("verb", "arguments")

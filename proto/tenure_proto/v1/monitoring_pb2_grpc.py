@@ -44,6 +44,11 @@ class MonitoringStub(object):
                 request_serializer=tenure__proto_dot_v1_dot_monitoring__pb2.ReportRequest.SerializeToString,
                 response_deserializer=tenure__proto_dot_v1_dot_monitoring__pb2.ReportReply.FromString,
                 _registered_method=True)
+        self.OfferReference = channel.unary_unary(
+                '/tenure_proto.v1.Monitoring/OfferReference',
+                request_serializer=tenure__proto_dot_v1_dot_monitoring__pb2.ReferenceOffer.SerializeToString,
+                response_deserializer=tenure__proto_dot_v1_dot_monitoring__pb2.ReferenceReply.FromString,
+                _registered_method=True)
 
 
 class MonitoringServicer(object):
@@ -64,6 +69,13 @@ class MonitoringServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def OfferReference(self, request, context):
+        """The reference file that ships with a model: offered by its hash first, then as much of it as the reply asks for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MonitoringServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -76,6 +88,11 @@ def add_MonitoringServicer_to_server(servicer, server):
                     servicer.StreamReports,
                     request_deserializer=tenure__proto_dot_v1_dot_monitoring__pb2.ReportRequest.FromString,
                     response_serializer=tenure__proto_dot_v1_dot_monitoring__pb2.ReportReply.SerializeToString,
+            ),
+            'OfferReference': grpc.unary_unary_rpc_method_handler(
+                    servicer.OfferReference,
+                    request_deserializer=tenure__proto_dot_v1_dot_monitoring__pb2.ReferenceOffer.FromString,
+                    response_serializer=tenure__proto_dot_v1_dot_monitoring__pb2.ReferenceReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -132,6 +149,33 @@ class Monitoring(object):
             '/tenure_proto.v1.Monitoring/StreamReports',
             tenure__proto_dot_v1_dot_monitoring__pb2.ReportRequest.SerializeToString,
             tenure__proto_dot_v1_dot_monitoring__pb2.ReportReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OfferReference(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tenure_proto.v1.Monitoring/OfferReference',
+            tenure__proto_dot_v1_dot_monitoring__pb2.ReferenceOffer.SerializeToString,
+            tenure__proto_dot_v1_dot_monitoring__pb2.ReferenceReply.FromString,
             options,
             channel_credentials,
             insecure,
