@@ -15,7 +15,13 @@ from typing import Protocol
 
 from tenure import complaints, threads
 
-SETTLE, LOOKS = 0.1, 3  # seconds to wait for gRPC's threads at most, and looks in a row that find them asleep
+SETTLE, PATIENCE = 0.1, 1.0  # seconds to wait at most for threads that may be gRPC's, and for those that are
+LOOKS = 3  # in a row that find them asleep
+GRPC = (
+    "event_engine",
+    "grpc_global_tim",
+    "lifeguard",
+)  # what it calls its threads; on a busy machine they take their time
 
 
 class Forked(Protocol):
@@ -98,20 +104,26 @@ def _settle() -> None:
     They outlive every channel and cannot be joined; that none of them runs shows only in /proc.
     """
     pause = threads.real().Event()  # never set; under gevent no greenlet runs while a fork is prepared
-    mine, until, quiet = {thread.native_id for thread in threading.enumerate()}, time.monotonic() + SETTLE, 0
-    while "grpc" in sys.modules and quiet < LOOKS and time.monotonic() < until:
-        quiet = 0 if _busy(mine) else quiet + 1
+    mine, began, quiet = {thread.native_id for thread in threading.enumerate()}, time.monotonic(), 0
+    while "grpc" in sys.modules and quiet < LOOKS:
+        busy = _busy(mine)
+        quiet = 0 if busy else quiet + 1
+        if time.monotonic() - began > (SETTLE if busy.isdisjoint(GRPC) else PATIENCE):
+            return
         pause.wait(0.001)
 
 
-def _busy(mine: set[int | None]) -> bool:
+def _busy(mine: set[int | None]) -> set[str]:
+    """The names of threads that run, but for those of Python's."""
+    found = set()
     with suppress(OSError):  # there is no /proc
         for task in os.listdir("/proc/self/task"):  # noqa: PTH208  # pathlib costs the host's import 3 ms
             if int(task) not in mine:
                 with suppress(OSError), open(f"/proc/self/task/{task}/stat") as file:  # noqa: PTH123  # or it has ended
-                    if file.read().rpartition(")")[2].split()[0] != "S":
-                        return True
-    return False
+                    head, _, tail = file.read().rpartition(")")
+                    if tail.split()[0] != "S":
+                        found.add(head.partition("(")[2])
+    return found
 
 
 def _after(action: Callable[[Forked], None]) -> None:

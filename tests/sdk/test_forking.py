@@ -3,8 +3,11 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from tenure import forking
 
 DEADLINE = 60.0
 
@@ -145,3 +148,23 @@ def test_a_fork_waits_for_the_senders_imports(tmp_path: Path) -> None:
         command, cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE, check=False, start_new_session=True
     )
     assert (done.stdout, done.stderr) == ("7\n", "")
+
+
+@pytest.mark.parametrize(
+    ("names", "least", "most"), [({"event_engine"}, 10, 12), ({"python"}, 1, 3), (set[str](), 3, 3)]
+)
+def test_grpcs_own_threads_are_waited_for_with_more_patience(
+    monkeypatch: pytest.MonkeyPatch, names: set[str], least: int, most: int
+) -> None:
+    looks = 0
+
+    def busy(_: object) -> set[str]:
+        nonlocal looks
+        looks += 1
+        return names
+
+    monkeypatch.setattr(forking, "_busy", busy)
+    monkeypatch.setattr(forking, "time", SimpleNamespace(monotonic=lambda: looks / 10))
+    monkeypatch.setitem(sys.modules, "grpc", sys)
+    forking._settle()
+    assert least <= looks <= most
