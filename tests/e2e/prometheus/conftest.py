@@ -48,6 +48,12 @@ def until(what: str, found: Callable[[], T | None]) -> T:
     return answer
 
 
+@pytest.fixture
+def eventually() -> Callable[[str, Callable[[], T | None]], T]:
+    """`until`, for tests."""
+    return until
+
+
 @pytest.fixture(scope="session")
 def program() -> Callable[[str], str]:
     """Path of a program of Debian's package; the tests fail without it, they are not skipped."""
