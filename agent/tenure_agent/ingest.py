@@ -97,6 +97,7 @@ class Ingest:
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
         self._queued_bytes = 0
         self._taken = asyncio.Event()  # a group left the queue
+        self._naming = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self.newest = 0
 
@@ -163,13 +164,20 @@ class Ingest:
 
     async def name(self, work: Callable[[Cursor], T]) -> T:
         """Run what may give names their numbers, in one transaction; where it fails, memory knows what is stored."""
-        try:
-            return await self._database.async_write(work)
-        except Exception:
-            self._admission.distrust()
-            with suppress(Exception):  # else the next group reloads first
-                await self._database.async_write(self._admission.reload)
-            raise
+        return await self._written(work)
+
+    async def _written(self, work: Callable[[Cursor], T], done: Callable[[T], object] = lambda _: None) -> T:
+        """One at a time, until memory knows how it ended: what follows would use names that a failed one has given."""
+        async with self._naming:
+            try:
+                found = await self._database.async_write(work)
+            except Exception:
+                self._admission.distrust()
+                with suppress(Exception):  # else the next group reloads first
+                    await self._database.async_write(self._admission.reload)
+                raise
+            done(found)
+            return found
 
     async def room(self) -> None:
         """Wait until the queue is half empty: what is left of it is for those that cannot wait."""
@@ -214,13 +222,10 @@ class Ingest:
         reports = [waiting.report for waiting in group]
         started = asyncio.get_running_loop().time()
         try:
-            done = await self._database.async_write(lambda cursor: self._admission.store(cursor, reports))
+            done = await self._written(lambda cursor: self._admission.store(cursor, reports), self._admission.committed)
         except Exception as error:
             logger.exception("a group of %(reports)d reports was not committed", {"reports": len(group)})
             self._metrics.commit_errors.inc()
-            self._admission.distrust()
-            with suppress(Exception):  # else the next group reloads first
-                await self._database.async_write(self._admission.reload)
             if len(group) > 1 and not isinstance(error, OSError | StoreFull | StoreLost):
                 for waiting in group:  # one report that cannot be stored keeps no other out
                     await self._commit([waiting])
@@ -230,7 +235,6 @@ class Ingest:
             return
         self._metrics.commit_seconds.observe(asyncio.get_running_loop().time() - started)
         self.newest = max(self.newest, done.newest)
-        self._admission.committed(done)
         for waiting, refused in zip(group, done.refused, strict=True):
             if not waiting.reply.done():
                 waiting.reply.set_result(_reply(waiting.report.seq, refused, self._directives(), self._session()))

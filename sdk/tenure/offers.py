@@ -65,6 +65,9 @@ class Offer:
         except SettingError:
             self.settled = True
             raise
+        if self.wanted is not None and not content:  # it is shorter than when it was looked at
+            self.renew()
+            return False
         request = ReferenceOffer(
             model=self.model,
             version=self.version,

@@ -52,22 +52,21 @@ class Journal:
         -------
         How many were torn: 0 unless a checkpoint was cut off, or the disk has failed.
         """
+        torn = 0
         try:
             if not self._path.exists():
                 self._copy.unlink(missing_ok=True)  # of a database that is gone
                 return 0
             self._file = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
-            kept = self._copy.read_bytes()
+            for at, block in _blocks(self._copy.read_bytes(), os.pread(self._file, HEAD, 0)):
+                if not whole(os.pread(self._file, len(block), at)) and whole(block):
+                    os.pwrite(self._file, block, at)
+                    torn += 1
+            if torn:
+                os.fsync(self._file)
+                logger.warning("a checkpoint was cut off and is undone: %(blocks)d blocks", {"blocks": torn})
         except OSError:  # no copy; or what DuckDB will complain of
-            return 0
-        torn = 0
-        for at, block in _blocks(kept, os.pread(self._file, HEAD, 0)):
-            if not whole(os.pread(self._file, len(block), at)) and whole(block):
-                os.pwrite(self._file, block, at)
-                torn += 1
-        if torn:
-            os.fsync(self._file)
-            logger.warning("a checkpoint was cut off and is undone: %(blocks)d blocks", {"blocks": torn})
+            pass
         return torn
 
     def follow(self, cursor: duckdb.DuckDBPyConnection) -> None:
@@ -117,7 +116,7 @@ def _blocks(kept: bytes, head: bytes) -> Iterator[tuple[int, bytes]]:
     """Where each block of a copy belongs, and its bytes; none if the copy is not whole or of another head."""
     body = memoryview(kept)[:-DIGEST]
     start = len(MARK) + len(head)
-    if len(kept) < start or kept[:start] != MARK + head or blake2b(body, digest_size=DIGEST).digest() != kept[-DIGEST:]:
+    if len(head) < HEAD or len(kept) < start or kept[:start] != MARK + head or blake2b(body, digest_size=DIGEST).digest() != kept[-DIGEST:]:
         return
     (count,) = unpack_from("<Q", body, start)
     index = unpack_from(f"<{2 * count}Q", body, start + 8)

@@ -42,11 +42,11 @@ ALTER TABLE producers ADD COLUMN late_seq UBIGINT DEFAULT 0;
 ALTER TABLE summaries ADD COLUMN segment VARCHAR DEFAULT '';
 ALTER TABLE steps ADD COLUMN segment VARCHAR DEFAULT '';
 ALTER TABLE verdicts ADD COLUMN segment VARCHAR DEFAULT '';
--- The sha256 of the file a monitor has uploaded; empty: it is from elsewhere.
-ALTER TABLE refs ADD COLUMN uploaded VARCHAR DEFAULT '';
 -- Rows served, by hour (event time over an hour); `judged` ones are as they were seen then. Up to ingest number `batch`.
 CREATE TABLE hours (model INTEGER, hour BIGINT, rows BIGINT, judged BOOLEAN);
 CREATE TABLE counted (model INTEGER, batch BIGINT);
 
 -- Schema 4. Refusals of several reports, as {number: [[model, reason, rows], ...]}: any of those sent together may come again.
 UPDATE producers SET rejections = CASE rejections WHEN '[]' THEN '{}' ELSE '{"' || if(late_seq > 0, late_seq, last_seq) || '": ' || rejections || '}' END;
+-- The sha256 of the file a monitor has uploaded; empty: it is from elsewhere.
+ALTER TABLE refs ADD COLUMN uploaded VARCHAR DEFAULT '';
