@@ -143,8 +143,8 @@ class Uploads:
         for idle in [one for one, part in self._parts.items() if one != key and part.touched < now - IDLE]:
             del self._parts[idle]
         content = offer.content[: key.size - offer.offset]
-        held = sum(len(part.content) for part in self._parts.values()) + sum(one.size for one in self._taking)
-        if held and held + len(content) > ROOM:
+        taken = sum(len(part.content) for part in self._parts.values()) + sum(one.size for one in self._taking)
+        if taken and taken + len(content) > ROOM:
             raise Busy("too many references are on their way", 1000)
         part = self._parts.setdefault(key, Part())
         part.content += content

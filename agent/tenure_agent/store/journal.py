@@ -116,7 +116,7 @@ def _blocks(kept: bytes, head: bytes) -> Iterator[tuple[int, bytes]]:
     """Where each block of a copy belongs, and its bytes; none if the copy is not whole or of another head."""
     body = memoryview(kept)[:-DIGEST]
     start = len(MARK) + len(head)
-    if len(head) < HEAD or len(kept) < start or kept[:start] != MARK + head or blake2b(body, digest_size=DIGEST).digest() != kept[-DIGEST:]:
+    if len(head) < HEAD or kept[:start] != MARK + head or blake2b(body, digest_size=DIGEST).digest() != kept[-DIGEST:]:
         return
     (count,) = unpack_from("<Q", body, start)
     index = unpack_from(f"<{2 * count}Q", body, start + 8)
