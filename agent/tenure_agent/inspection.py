@@ -25,11 +25,12 @@ from tenure_agent.segments import MOST_VALUES
 from tenure_agent.summary import MAGNITUDES
 from tenure_agent.track import Track
 
-MOST_TEXT = 64 << 20  # bytes of a file once it is decompressed
+MOST_TEXT = 24 << 20  # bytes of a file once it is decompressed: DuckDB holds a few of them at a time
 MOST_NUMBERS = 1 << 21  # in it: each takes many times its bytes when it is read
 MOST_COLUMNS, MOST_NAME = 2000, 256
 MOST_PARTS = MOST_SEGMENTS * (MOST_VALUES + 1)
-MOST_INTEGERS = 1 << 25  # of the summaries of the whole and its segments
+MOST_INTEGERS = 1 << 23  # of the summaries of the whole and its segments
+MOST_BINS = 1 << 20  # of one summary: several of the whole are at hand at a time
 MOST_INFLATED = 256 << 20  # bytes of all that is compressed inside
 MOST_TIME = 1 << 62
 PIECE = 1 << 20
@@ -98,7 +99,8 @@ def _bound(document: Any) -> None:
     if len(columns) > MOST_COLUMNS or len(segments) > MOST_PARTS:
         raise Unfit(TOO_LARGE, f"it holds over {MOST_COLUMNS:,} columns or {MOST_PARTS} segments. Try: fewer")
     bins = sum(len(column["edges"]) + len(column["categories"]) + 1 for column in columns)
-    if (bins + len(columns) * MAGNITUDES) * (len(segments) + 1) > MOST_INTEGERS:
+    each = bins + len(columns) * MAGNITUDES
+    if each > MOST_BINS or each * (len(segments) + 1) > MOST_INTEGERS:
         raise Unfit(TOO_LARGE, "its columns and segments together take too much memory. Try: fewer")
     if "covariance" in document and len(document["covariance"]["columns"]) > covariance.MOST_COLUMNS:
         raise ValueError("more columns go together than are looked at")

@@ -233,7 +233,7 @@ class Profiles:
         """Summarise rows that are not summarised yet, as many buckets as are held at once."""
         reference, spans = track.reference, (self._bucket(track), segment_bucket(track.length))
         features = len(self._config.model(model.name).segments)
-        room = HELD_INTEGERS // (reference.layout.bins + MAGNITUDES * (len(reference.columns) + 1))
+        room = max(1, HELD_INTEGERS // (reference.layout.bins + MAGNITUDES * (len(reference.columns) + 1)))
         whole: Bundle[int] = Bundle(reference.layout)
         parts: Bundle[str] = Bundle(reference.layout)
         upto = track.upto

@@ -18,7 +18,7 @@ from tenure_agent.config import Config
 from tenure_agent.hours import Hours
 from tenure_agent.profiles import SETTLE
 from tenure_agent.records import HOUR, Level, Verdict, Window
-from tenure_agent.store import Database, hours, verdicts
+from tenure_agent.store import Database, hours, predictions, verdicts
 from tenure_agent.store.catalogue import Model
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.hours import Counted
@@ -108,7 +108,8 @@ class Traffic:
         version = await self._database.async_read(lambda cursor: verdicts.newest_version(cursor, model.number, CHECK))
         if version is None:
             return []
-        said = (await self.judge(model, version, now, 0)).said
+        newest = await self._database.async_read(lambda cursor: predictions.last_batch(cursor, model))
+        said = (await self.judge(model, version, now, newest)).said
 
         def keep(cursor: Cursor) -> None:
             verdicts.append(cursor, model.number, version, said)

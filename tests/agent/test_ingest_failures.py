@@ -181,3 +181,40 @@ def test_a_caller_that_gives_up_is_stored_all_the_same(ingesting: Run, batch: Ba
 
     ingesting(story)
     assert stored(database) == 2
+
+
+def test_names_that_a_failed_transaction_gave_are_used_by_nobody(
+    ingesting: Run, batch: Batch, database: Database
+) -> None:
+    begun, go_on = asyncio.Event(), threading.Event()
+
+    def of(version: str, value: float) -> pb.Batch:
+        made = batch({"x": [value]})
+        made.version = version
+        return made
+
+    async def story(ingest: Ingest) -> None:
+        loop = asyncio.get_running_loop()
+        await ingest.report(report(1, of("1", 1.0)))
+
+        def name(cursor: Any) -> None:
+            catalogue = ingest._admission._catalogue
+            catalogue.version(cursor, catalogue.model(cursor, "fraud", 0), "2", 0)
+            loop.call_soon_threadsafe(begun.set)
+            assert go_on.wait(60)
+            raise RuntimeError("out of memory")
+
+        naming = asyncio.create_task(ingest.name(name))
+        await begun.wait()
+        behind = asyncio.create_task(ingest.report(report(2, of("2", 2.0))))
+        await asyncio.sleep(0)
+        go_on.set()
+        with pytest.raises(RuntimeError):
+            await naming
+        await behind
+        await ingest.report(report(3, of("3", 3.0)))
+
+    ingesting(story)
+    model = database.read(Catalogue).result().models["fraud"]
+    rows = database.read(lambda c: c.execute(f"SELECT version, n1 FROM {model.table} ORDER BY n1").fetchall()).result()
+    assert [(model.version_name(version), value) for version, value in rows] == [("1", 1.0), ("2", 2.0), ("3", 3.0)]

@@ -143,6 +143,28 @@ def test_a_copy_that_cannot_be_written_costs_nothing_else(
     assert "no copy of the metadata for now" in caplog.text
 
 
+def test_a_copy_that_failed_is_made_after_the_next_commit(
+    tmp_path: Path, reopened: Callable[[], Database], caplog: pytest.LogCaptureFixture
+) -> None:
+    copy = tmp_path / "t.duckdb.journal"
+    copy.mkdir()
+    database = reopened()
+    for _ in range(3):
+        database.write(insert).result()
+    assert caplog.text.count("no copy of the metadata for now") == 1
+    copy.rmdir()
+    database.write(insert).result()
+    assert copy.is_file()
+    database.close()
+
+
+@pytest.mark.parametrize("size", [0, 100, HEAD - 1])
+def test_a_file_without_a_whole_head_is_set_aside(cut: Cut, reopened: Callable[[], Database], size: int) -> None:
+    cut.log = b""
+    cut.put(cut.before[:size])
+    assert held(reopened)[0] == 0
+
+
 def test_no_other_process_may_write_to_the_file_meanwhile(reopened: Callable[[], Database], tmp_path: Path) -> None:
     """DuckDB's own lock, which the system lifts once any handle on the file is closed in this process."""
     database = reopened()

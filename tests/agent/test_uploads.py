@@ -212,7 +212,7 @@ def test_a_configured_file_wins(running: Running, file: Path, caplog: pytest.Log
 
 REFUSED: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "garbage": (lambda path: path.write_bytes(b"garbage"), "malformed", "it is no reference"),
-    "bomb": (lambda path: path.write_bytes(gzip.compress(bytes(80 << 20), 1)), "too_large", "over 64 MiB"),
+    "bomb": (lambda path: path.write_bytes(gzip.compress(bytes(80 << 20), 1)), "too_large", "over 24 MiB"),
     "other model": (lambda path: built(model="churn").save(path), "other_model", "another model"),
 }
 

@@ -14,7 +14,7 @@ import pytest
 from tenure import Monitor, SettingError, Settings, TenureError, TransportError
 from tenure.batcher import Batcher
 from tenure.capture import Row, Stream
-from tenure.offers import MOST_BYTES, PART_BYTES
+from tenure.offers import MOST_BYTES, PART_BYTES, Offers
 from tenure.testing import MemoryTransport
 from tenure_proto.v1 import monitoring_pb2 as pb
 
@@ -351,3 +351,23 @@ def test_where_a_part_does_not_come_through_the_next_is_smaller(make: Make, tmp_
     assert agent.hears(lambda: agent.references)
     sent = [call.partition(" ")[0] for call in agent.calls if call.endswith("from 0")]
     assert sent == [str(PART_BYTES >> failures) for failures in (0, 1, 2, 3, 4, 4, 4)]
+
+
+def test_a_file_that_shrinks_on_its_way_is_looked_at_anew_and_not_asked_about_for_ever(tmp_path: Path) -> None:
+    file = tmp_path / "large.reference"
+    file.write_bytes(os.urandom(3 << 20))
+    asked: list[int] = []
+
+    class Shrinking(MemoryTransport):
+        def offer(self, payload: bytes, timeout: float) -> pb.ReferenceReply:
+            asked.append(len(payload))
+            reply = super().offer(payload, timeout)
+            if reply.wanted == 2 << 20:
+                os.truncate(file, 1000)
+            return reply
+
+    offers, transport = Offers(), Shrinking()
+    offers.add("fraud", "1", str(file))
+    while offers.left() == 0:
+        offers.step(transport, 1.0)
+        assert len(asked) < 10

@@ -44,6 +44,7 @@ class Journal:
         self._copy = path.with_name(path.name + ".journal")
         self._file = -1  # closed only after DuckDB has let go: closing any handle frees a process's locks on a file
         self._head = b""
+        self._failing = False
 
     def restore(self) -> int:
         """Put torn blocks back as they were under the present head; to be called while DuckDB does not have the file.
@@ -76,20 +77,22 @@ class Journal:
                 self._file = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
             head = os.pread(self._file, HEAD, 0)
             if head != self._head:
-                self._head = head
-                self._keep(cursor)
-        except (OSError, duckdb.Error) as error:
-            logger.warning("no copy of the metadata for now: %(why)s", {"why": type(error).__name__})
+                self._keep(cursor, head)
+                self._head, self._failing = head, False
+        except (OSError, duckdb.Error) as error:  # tried again after the next commit
+            if not self._failing:
+                logger.warning("no copy of the metadata for now: %(why)s", {"why": type(error).__name__})
+            self._failing = True
             with suppress(OSError):
                 self._copy.unlink(missing_ok=True)
 
-    def _keep(self, cursor: duckdb.DuckDBPyConnection) -> None:
+    def _keep(self, cursor: duckdb.DuckDBPyConnection, head: bytes) -> None:
         found = cursor.execute("SELECT block_id, block_size FROM pragma_metadata_info(), pragma_database_size()")
         blocks = [(HEAD + number * size, size) for number, size in found.fetchall()]
         digest = blake2b(digest_size=DIGEST)
         with self._copy.open("r+b" if self._copy.exists() else "wb") as copy:
             index = pack(f"<Q{2 * len(blocks)}Q", len(blocks), *(number for block in blocks for number in block))
-            for part in chain((MARK, self._head, index), (os.pread(self._file, size, at) for at, size in blocks)):
+            for part in chain((MARK, head, index), (os.pread(self._file, size, at) for at, size in blocks)):
                 digest.update(part)
                 copy.write(part)
             copy.write(digest.digest())

@@ -152,6 +152,11 @@ def rows_between(cursor: Cursor, model: Model, start: int, end: int) -> int:
     return int(one(cursor.execute(query, [start, end, CHAMPION]))[0])
 
 
+def last_batch(cursor: Cursor, model: Model) -> int:
+    """The highest ingest number of a model's rows; 0 where there are none."""
+    return int(one(cursor.execute(f"SELECT coalesce(max(batch), 0) FROM {model.table}"))[0])
+
+
 def newest_batch(cursor: Cursor, catalogue: Catalogue) -> int:
     """The highest ingest number stored."""
     numbers = [one(cursor.execute(f"SELECT max(batch) FROM {m.table}"))[0] for m in catalogue.models.values()]
