@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tenure_agent.checks import performance
 from tenure_agent.evidence import SLACK, Evidence, Labelled
+from tenure_agent.records import DAY
 from tenure_agent.store import outcomes
 from tenure_agent.store.catalogue import Model
 from tenure_agent.store.database import Cursor
 from tenure_agent.store.outcomes import Extent
+
+MOST_LABELS = 16_000
+ENOUGH_LABELS = 8000
+FAST_LABELS = 1_000_000
+HORIZON = 60 * DAY
 
 
 @dataclass(slots=True)
@@ -32,6 +39,35 @@ class Labels:
     def __init__(self, *, paired: bool = False) -> None:
         self._paired = paired
         self._read: dict[tuple[int, int], _Read] = {}
+        self._enough: dict[tuple[int, int], int] = {}  # labels that span what the performance check looks at
+
+    def judged(
+        self, cursor: Cursor, model: Model, version: int, now: int, window: int, delay: int, revision: int
+    ) -> Evidence:
+        """Those that the performance check looks at.
+
+        Parameters
+        ----------
+        now, window, delay
+            Event time, what labels must span, and how long they take, in microseconds.
+        revision
+            See `look`.
+        """
+        key, span = (model.number, version), 4 * window + delay
+        newest = self._enough.get(key, MOST_LABELS)
+
+        def look(since: int) -> Evidence:
+            return self.look(cursor, model, version, since=since, known=now, newest=newest, revision=revision)
+
+        labelled = look(now - span)
+        if len(labelled) < ENOUGH_LABELS and span < HORIZON:  # a slow stream: look further back
+            labelled = look(now - HORIZON)
+        if len(labelled) == newest < FAST_LABELS and labelled.known[0] > now - window:  # a fast one: they must span it
+            needed = performance.newest_needed(outcomes.count_known(cursor, model, now - window, now))
+            self._enough[key] = newest = min(max(needed, MOST_LABELS), FAST_LABELS)
+            labelled = look(now - span)
+        self.forget(model, version, newest)
+        return labelled
 
     def look(
         self, cursor: Cursor, model: Model, version: int, *, since: int, known: int, newest: int, revision: int

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from tenure.errors import TenureError
 from tenure_agent.appraisal import Appraiser
 from tenure_agent.checks import drift as drift_check
-from tenure_agent.checks import performance as performance_check
 from tenure_agent.checks.failure import failed
 from tenure_agent.config import Config
 from tenure_agent.evidence import Evidence
@@ -24,10 +23,10 @@ from tenure_agent.metrics import Metrics
 from tenure_agent.policy import ALARMING, Situation, decide
 from tenure_agent.precedents import precedents
 from tenure_agent.profiles import PROFILE_ROWS, Profiles
-from tenure_agent.records import MICROS, Decision, Level, Verdict, Window
+from tenure_agent.records import Decision, Level, Verdict, Window
 from tenure_agent.reference import Reference
 from tenure_agent.scheduler import schedule_due
-from tenure_agent.store import Database, decisions, outcomes, predictions, verdicts
+from tenure_agent.store import Database, decisions, predictions, verdicts
 from tenure_agent.store.catalogue import Catalogue, Model
 from tenure_agent.store.database import Cursor
 from tenure_agent.together import Together
@@ -35,11 +34,6 @@ from tenure_agent.traffic import Traffic
 from tenure_agent.units import in_micros
 
 logger = logging.getLogger(__name__)
-
-MOST_LABELS = 16_000
-ENOUGH_LABELS = 8000
-FAST_LABELS = 1_000_000
-LABEL_HORIZON = 60 * 24 * 3600 * MICROS
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +94,6 @@ class Reviewer:
         self._lock = asyncio.Lock()  # two at once would count rows twice, and decide twice
         self._appraiser = Appraiser(config)
         self._said: dict[tuple[int, int], Verdict] = {}  # of drift, newest
-        self._enough: dict[tuple[int, int], int] = {}  # labels that span what the performance check looks at
         self._evidence = Labels(paired=paired)
         self._only: dict[int, int] = {}  # what was found to be in service when last looked, by model
         self._traffic = Traffic(database, config)
@@ -211,30 +204,9 @@ class Reviewer:
             return None
         self._only[model.number] = version
         self._appraiser.recall(cursor, model, version)
-        return version, self._labels(cursor, model, version, now, revision)
-
-    def _labels(self, cursor: Cursor, model: Model, version: int, now: int, revision: int) -> Evidence:
-        """The newest labelled predictions."""
-        config, key = self._config.model(model.name), (model.number, version)
-        span = in_micros(config.performance.window) * 4 + in_micros(config.performance.label_delay)
-        newest = self._enough.get(key, MOST_LABELS)
-        labelled = self._evidence.look(
-            cursor, model, version, since=now - span, known=now, newest=newest, revision=revision
-        )
-        if len(labelled) < ENOUGH_LABELS and span < LABEL_HORIZON:  # a slow stream: look further back
-            since = now - LABEL_HORIZON
-            labelled = self._evidence.look(
-                cursor, model, version, since=since, known=now, newest=newest, revision=revision
-            )
-        window = now - in_micros(config.performance.window)
-        if len(labelled) == newest < FAST_LABELS and labelled.known[0] > window:  # a fast stream: they must span it
-            newest = performance_check.newest_needed(outcomes.count_known(cursor, model, window, now))
-            self._enough[key] = newest = min(max(newest, MOST_LABELS), FAST_LABELS)
-            labelled = self._evidence.look(
-                cursor, model, version, since=now - span, known=now, newest=newest, revision=revision
-            )
-        self._evidence.forget(model, version, newest)
-        return labelled
+        told = self._config.model(model.name).performance
+        window, delay = in_micros(told.window), in_micros(told.label_delay)
+        return version, self._evidence.judged(cursor, model, version, now, window, delay, revision)
 
     async def _learnt(
         self, model: Model, version: int, reference: Reference | None, now: int, revision: int
