@@ -206,7 +206,7 @@ class Profiles:
         if length is None:
             return None
         steps = steps_store.newest(cursor, model.number, version, reference.hash, length)
-        track = Track(reference, length, steps)
+        track = Track(reference, length, steps, self._room(reference))
         track.upto = summaries.watermark(cursor, model.number, version)
         since = 0 if track.past.next is None else (track.past.next - WINDOW) * length
         for time, blob in summaries.since(cursor, model.number, version, CHAMPION, reference.hash, since):
@@ -229,11 +229,16 @@ class Profiles:
                 return None
         return block_length(drift, reference.rows, rows, span)
 
+    def _room(self, reference: Reference) -> int:
+        """How many of its summaries are held at once as they are; a replay has a process of its own."""
+        held = HELD_INTEGERS << 4 if self._replay else HELD_INTEGERS
+        return max(1, held // (reference.layout.bins + MAGNITUDES * (len(reference.columns) + 1)))
+
     async def _advance(self, model: Model, version: int, track: Track, newest: int) -> None:
         """Summarise rows that are not summarised yet, as many buckets as are held at once."""
         reference, spans = track.reference, (self._bucket(track), segment_bucket(track.length))
         features = len(self._config.model(model.name).segments)
-        room = max(1, HELD_INTEGERS // (reference.layout.bins + MAGNITUDES * (len(reference.columns) + 1)))
+        room = self._room(reference)
         whole: Bundle[int] = Bundle(reference.layout)
         parts: Bundle[str] = Bundle(reference.layout)
         upto = track.upto

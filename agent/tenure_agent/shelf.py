@@ -8,14 +8,15 @@ from tenure_agent.bins import Layout
 from tenure_agent.past import WINDOW
 from tenure_agent.summary import Packed, Summary
 
-AT_HAND = WINDOW + 4  # a window, the blocks that still grow, and one that is late
+LEAST = WINDOW + 4  # a window, the blocks that still grow, and one that is late
 
 
 class Shelf(MutableMapping[int, Summary]):
-    """What is put there comes back as it was."""
+    """What is put there comes back as it was; so many are at hand, and never fewer than `LEAST`."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, at_hand: int = 0) -> None:
         self._layout = layout
+        self._at_hand = max(LEAST, at_hand)
         self._held: dict[int, Summary] = {}  # touched last at the end
         self._packed: dict[int, Packed] = {}
 
@@ -28,7 +29,7 @@ class Shelf(MutableMapping[int, Summary]):
         self._packed.pop(block, None)
         self._held.pop(block, None)
         self._held[block] = summary
-        if len(self._held) > AT_HAND:
+        if len(self._held) > self._at_hand:
             oldest = next(iter(self._held))
             self._packed[oldest] = Packed.of(self._held.pop(oldest))
 

@@ -28,13 +28,15 @@ class Track:
         Of one block in microseconds; a window has ten.
     steps
         The newest blocks judged before, oldest first.
+    at_hand
+        How many blocks to hold as they are; see `Shelf`.
     """
 
-    def __init__(self, reference: Reference, length: int, steps: Iterable[Step] = ()) -> None:
+    def __init__(self, reference: Reference, length: int, steps: Iterable[Step] = (), at_hand: int = 0) -> None:
         self.reference = reference
         self.length = length
         self._nulls = Nulls(reference)
-        self._blocks = Shelf(reference.layout)
+        self._blocks = Shelf(reference.layout, at_hand)
         self._counts: dict[int, Array] = {}  # of those blocks, over coarse bins
         self._none: Array = np.zeros_like(self._nulls.total)
         self.newest: Newest | None = None

@@ -8,10 +8,10 @@ from tests.agent.live import built, columns, summaries
 
 from tenure_agent.bundle import Bundle
 from tenure_agent.reference import Reference
-from tenure_agent.shelf import AT_HAND, Shelf
+from tenure_agent.shelf import LEAST, Shelf
 from tenure_agent.summary import INTEGERS, MOMENTS, Summary
 
-BLOCKS = 3 * AT_HAND
+BLOCKS = 3 * LEAST
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +39,13 @@ def test_a_shelf_keeps_all_and_holds_few(reference: Reference, made: list[Summar
     for block, summary in enumerate(made):
         shelf[block] = summary
     assert sorted(shelf) == list(range(BLOCKS))
-    assert (len(shelf), len(shelf._held)) == (BLOCKS, AT_HAND)
+    assert (len(shelf), len(shelf._held)) == (BLOCKS, LEAST)
     assert 0 in shelf
     assert BLOCKS not in shelf
     assert shelf.get(BLOCKS) is None
     for block in (0, BLOCKS - 1, 1, 0):
         assert plain(shelf[block]) == plain(made[block])
-    assert len(shelf._held) == AT_HAND
+    assert len(shelf._held) == LEAST
     shelf[2] += made[3]
     assert plain(shelf[2]) == plain(made[2] + made[3])
     for block in (0, 4):
