@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 from tests.agent.archived import Ailing
+from tests.agent.shipped import built
 
 from tenure.columns import encode_columns, packed
 from tenure.testing import ManualClock
@@ -207,3 +208,11 @@ def write(database: Database) -> Callable[[Callable[[Cursor], Any]], Any]:
 @pytest.fixture
 def read(database: Database) -> Callable[[Callable[[Cursor], Any]], Any]:
     return lambda work: database.read(work).result()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A reference that ships with the model `fraud`."""
+    path = tmp_path / "fraud.reference"
+    built().save(path)
+    return path

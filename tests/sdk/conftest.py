@@ -2,10 +2,12 @@
 
 import random
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.sdk import offered
 
 from tenure import Monitor, Settings
 from tenure.batcher import Batcher
@@ -72,3 +74,17 @@ def make() -> Iterator[Callable[..., Batcher]]:
     yield make
     for batcher in batchers:
         batcher.close(timeout=0)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """What a monitor may upload as its reference."""
+    path = tmp_path / "fraud.reference"
+    path.write_bytes(offered.CONTENT)
+    return path
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between tries."""
+    monkeypatch.setattr("tenure.backoff.MOST", 0.01)

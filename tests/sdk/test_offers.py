@@ -1,6 +1,5 @@
 """References that ship with models: asked for by hash, sent where they are missing, and never in the way of reports."""
 
-import logging
 import os
 import random
 import threading
@@ -10,81 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.sdk.offered import CONTENT, DEADLINE, Agent, row
 
-from tenure import Monitor, SettingError, Settings, TenureError, TransportError
+from tenure import Monitor, Settings, TransportError
 from tenure.batcher import Batcher
-from tenure.capture import Row, Stream
-from tenure.offers import MOST_BYTES, PART_BYTES, Offers
+from tenure.offers import PART_BYTES, Offers
 from tenure.testing import MemoryTransport
 from tenure_proto.v1 import monitoring_pb2 as pb
 
-DEADLINE = 60.0
 Make = Callable[..., Batcher]
-CONTENT = b"what the model was judged fit on"
-
-
-class Agent(MemoryTransport):
-    """Says to offers what it is told to, then goes on as it should; keeps the order of what came."""
-
-    def __init__(self, *script: str) -> None:
-        super().__init__()
-        self.script = list(script)
-        self.calls: list[str] = []
-        self.heard = threading.Condition()
-        self.closed = 0
-        self.session = ""
-
-    def offer(self, payload: bytes, timeout: float) -> pb.ReferenceReply:
-        offer = pb.ReferenceOffer.FromString(payload)
-        act = self.script.pop(0) if self.script else "take"
-        with self.heard:
-            self.calls.append(f"{len(offer.content)} from {offer.offset}" if offer.content else "known?")
-            self.heard.notify_all()
-        if act == "be away":
-            raise TransportError("nobody there")
-        if act == "crash":
-            raise RuntimeError("not foreseen")
-        if act == "look":
-            return pb.ReferenceReply(wanted=offer.size)
-        if act == "forget":
-            return pb.ReferenceReply(wanted=0)
-        if act.startswith("refuse"):
-            return pb.ReferenceReply(refused=act.removeprefix("refuse "), why="so it is")
-        reply = super().offer(payload, timeout)
-        with self.heard:
-            self.heard.notify_all()
-        return reply
-
-    def report(self, payload: bytes, timeout: float) -> pb.ReportReply:
-        reply = super().report(payload, timeout)
-        with self.heard:
-            self.calls.append("report")
-            self.heard.notify_all()
-        reply.session = self.session
-        return reply
-
-    def close(self) -> None:
-        self.closed += 1
-
-    def hears(self, what: Callable[[], object]) -> bool:
-        with self.heard:
-            return bool(self.heard.wait_for(what, DEADLINE))
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    path = tmp_path / "fraud.reference"
-    path.write_bytes(CONTENT)
-    return path
-
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenure.backoff.MOST", 0.01)
-
-
-def row(counter: int = 0) -> Row:
-    return Row(Stream("m", "1"), {"x": 1.0}, 0.5, 1000, counter)
+pytestmark = pytest.mark.usefixtures("short_pauses")
 
 
 @pytest.mark.parametrize("kind", [str, Path])
@@ -209,101 +143,6 @@ def test_a_file_that_was_written_anew_is_what_the_next_agent_gets(make: Make, fi
     batcher.put(row(1))
     assert batcher.flush(DEADLINE)
     assert agent.references == {("m", "1"): b"another"}
-
-
-def unusable(tmp_path: Path) -> dict[str, tuple[Path, str]]:
-    (tmp_path / "empty").touch()
-    os.mkfifo(tmp_path / "pipe")
-    with (tmp_path / "large").open("wb") as file:
-        file.truncate(MOST_BYTES + 1)
-    return {
-        "missing": (tmp_path / "missing", "missing (No such file or directory)"),
-        "folder": (tmp_path, "cannot be used"),
-        "pipe": (tmp_path / "pipe", "cannot be used"),
-        "empty": (tmp_path / "empty", "empty (empty)"),
-        "large": (tmp_path / "large", "Try: at most 32 MiB, with fewer columns or segments."),
-        "zero": (tmp_path / "a\0b", "could not be offered"),
-    }
-
-
-@pytest.mark.parametrize("kind", ["missing", "folder", "pipe", "empty", "large", "zero"])
-def test_a_file_that_cannot_be_used_is_one_complaint(
-    make: Make, tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tenure.complaints.INTERVAL", -1.0)  # it is no matter of time
-    path, told = unusable(tmp_path)[kind]
-    agent = Agent()
-    batcher = make(agent, deadline=DEADLINE)
-    batcher.offer("m", "1", str(path))
-    for i in range(3):
-        batcher.put(row(i))
-        assert batcher.flush(DEADLINE)
-        batcher.before_fork()  # so that the next connection is another
-        batcher.after_fork_in_parent()
-    assert batcher.stats("m").acked == 3
-    assert set(agent.calls) == {"report"}
-    [said] = [record.getMessage() for record in caplog.records]
-    assert told in said
-    assert said.endswith("Predictions go on without it.")
-
-
-@pytest.mark.parametrize("reason", ["malformed", "unknown"])
-def test_a_refusal_is_one_complaint(make: Make, file: Path, reason: str, caplog: pytest.LogCaptureFixture) -> None:
-    agent = Agent(f"refuse {reason}")
-    batcher = make(agent, deadline=DEADLINE)
-    batcher.offer("m", "1", str(file))
-    for i in range(3):
-        batcher.put(row(i))
-        assert batcher.flush(DEADLINE)
-    assert agent.calls == ["known?", "report", "report", "report"]
-    [said] = [record.getMessage() for record in caplog.records]
-    assert said.startswith(f"tenure: the agent refuses the reference {file} of m 1: so it is. Predictions go on")
-
-
-def test_what_is_configured_there_is_told_once_and_is_no_complaint(
-    make: Make, file: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    agent = Agent("refuse configured", "refuse configured")
-    batcher = make(agent, strict=True, deadline=DEADLINE)
-    batcher.offer("m", "1", str(file))
-    for i in range(2):
-        batcher.put(row(i))
-        assert batcher.flush(DEADLINE)
-        batcher.before_fork()
-        batcher.after_fork_in_parent()
-    assert agent.calls == ["known?", "report"] * 2
-    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("INFO", "tenure: the reference of m 1 was not sent: so it is")
-    ]
-
-
-def test_what_nobody_foresaw_keeps_no_report_back(make: Make, file: Path, caplog: pytest.LogCaptureFixture) -> None:
-    batcher = make(agent := Agent("crash"), deadline=DEADLINE)
-    batcher.offer("m", "1", str(file))
-    batcher.put(row())
-    assert batcher.flush(DEADLINE)
-    assert agent.calls == ["known?", "report"]
-    assert "could not be offered" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("script", "path", "error"), [([], "missing", SettingError), (["refuse malformed"], "fraud.reference", TenureError)]
-)
-def test_in_tests_it_is_raised(file: Path, script: list[str], path: str, error: type[Exception]) -> None:
-    given = file.with_name(path)
-    monitor = Monitor("m", transport=Agent(*script), settings=Settings(deadline=DEADLINE), reference=given)
-    monitor.record({"x": 1.0}, 0.5)
-    with pytest.raises(error, match=path):
-        monitor.flush(DEADLINE)
-    assert monitor.close(DEADLINE)
-    assert monitor.stats().acked == 1
-
-
-@pytest.mark.parametrize("given", [3, b"fraud.reference"])
-def test_what_is_no_path_is_refused_at_once(given: Any) -> None:
-    with pytest.raises(SettingError, match=r"reference: .* Try: a path"):
-        Monitor("m", reference=given)
 
 
 def test_a_monitor_that_does_nothing_offers_nothing(file: Path) -> None:
