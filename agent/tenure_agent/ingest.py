@@ -97,7 +97,7 @@ class Ingest:
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
         self._queued_bytes = 0
         self._taken = asyncio.Event()  # a group left the queue
-        self._naming = asyncio.Lock()
+        self._writing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self.newest = 0
 
@@ -162,13 +162,12 @@ class Ingest:
         finally:
             reply.cancel()  # the caller is gone, or it is done
 
-    async def name(self, work: Callable[[Cursor], T]) -> T:
-        """Run what may give names their numbers, in one transaction; where it fails, memory knows what is stored."""
-        return await self._written(work)
+    async def write(self, work: Callable[[Cursor], T], done: Callable[[T], object] = lambda _: None) -> T:
+        """Run what may give names their numbers, in one transaction; where it fails, memory knows what is stored.
 
-    async def _written(self, work: Callable[[Cursor], T], done: Callable[[T], object] = lambda _: None) -> T:
-        """One at a time, until memory knows how it ended: what follows would use names that a failed one has given."""
-        async with self._naming:
+        One at a time, until `done` has heard of it: what follows would use names that a failed one has given.
+        """
+        async with self._writing:
             try:
                 found = await self._database.async_write(work)
             except Exception:
@@ -222,7 +221,7 @@ class Ingest:
         reports = [waiting.report for waiting in group]
         started = asyncio.get_running_loop().time()
         try:
-            done = await self._written(lambda cursor: self._admission.store(cursor, reports), self._admission.committed)
+            done = await self.write(lambda cursor: self._admission.store(cursor, reports), self._admission.committed)
         except Exception as error:
             logger.exception("a group of %(reports)d reports was not committed", {"reports": len(group)})
             self._metrics.commit_errors.inc()

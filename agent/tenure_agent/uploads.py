@@ -195,7 +195,7 @@ class Uploads:
             take_up(cursor, model, version, wanted, now, document, uploaded=key.sha256)
             return model, version
 
-        return await self._ingest.name(store)
+        return await self._ingest.write(store)
 
     def _stored(self, cursor: Cursor, key: Key) -> Reference | None:
         model = self._catalogue.models.get(key.model)

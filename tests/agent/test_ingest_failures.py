@@ -204,7 +204,7 @@ def test_names_that_a_failed_transaction_gave_are_used_by_nobody(
             assert go_on.wait(60)
             raise RuntimeError("out of memory")
 
-        naming = asyncio.create_task(ingest.name(name))
+        naming = asyncio.create_task(ingest.write(name))
         await begun.wait()
         behind = asyncio.create_task(ingest.report(report(2, of("2", 2.0))))
         await asyncio.sleep(0)

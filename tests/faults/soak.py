@@ -3,7 +3,8 @@
 Producers in processes of their own send predictions and outcomes at a steady rate, rows expire by age and for want of
 room, verdicts are thinned out, checks run, clients come and leave, questions are asked and metrics scraped. After a
 warm-up of half the time (a row group's room is used again once the last of its 122,880 rows is gone) the slopes (Theil and
-Sen's) of memory, descriptors, threads and bytes on disk must be flat, or this fails: less than is allowed, at the lower end of their 95 % interval.
+Sen's) of memory, descriptors, threads and bytes on disk must be flat, or this fails: less than is allowed, at the lower end
+of their 95 % interval.
 """
 
 from __future__ import annotations
